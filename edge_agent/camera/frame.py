@@ -28,7 +28,7 @@ class Truth(msgspec.Struct, frozen=True, omit_defaults=True):
         y: Centre of the defect in frame pixels; 0 if not known.
     """
 
-    defect: str = ""
+    defect: str
     size_px: float = 0.0
     x: float = 0.0
     y: float = 0.0

@@ -1,0 +1,71 @@
+"""LiteRT (TensorFlow Lite) on the CPU; where it is not installed, the older `tflite_runtime`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from edge_agent.errors import EngineError
+from edge_agent.inspection.engines import EngineSettings, Outputs, Pixels, check_input
+
+NAME = "litert"
+_MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
+
+
+class LitertEngine:
+    """An interpreter of LiteRT."""
+
+    name = NAME
+
+    def __init__(self, model: bytes, settings: EngineSettings) -> None:
+        interpreter = _interpreter_type()
+        try:
+            self._interpreter = interpreter(model_content=model, num_threads=settings.threads)
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(f"engine litert: refuses the model: {error}") from error
+        inputs = self._interpreter.get_input_details()
+        if len(inputs) != 1:
+            raise EngineError(f"engine litert: the model has {len(inputs)} inputs; one is expected")
+        self._input = int(inputs[0]["index"])
+        shape = tuple(int(side) for side in inputs[0]["shape"])
+        self.input_shape = check_input(NAME, shape, np.dtype(inputs[0]["dtype"]).name)
+        self._outputs = {
+            str(output["name"]): int(output["index"])
+            for output in self._interpreter.get_output_details()
+        }
+
+    def run(self, pixels: Pixels) -> Outputs:
+        """Run the model once; see `Engine.run`."""
+        try:
+            self._interpreter.set_tensor(self._input, pixels)
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(f"engine litert: {error}") from error
+        return {
+            name: np.asarray(self._interpreter.get_tensor(index), np.float32)
+            for name, index in self._outputs.items()
+        }
+
+    def close(self) -> None:
+        """Let go of the interpreter."""
+        del self._interpreter
+
+
+def load(model: bytes, settings: EngineSettings) -> LitertEngine:
+    """Load a model; see `load_engine`."""
+    return LitertEngine(model, settings)
+
+
+def _interpreter_type() -> Any:
+    for name in _MODULES:
+        try:
+            return importlib.import_module(name).Interpreter
+        except ModuleNotFoundError:
+            continue
+    raise EngineError(
+        "engine litert: not installed: install the extra 'litert' (ai-edge-litert), or use a "
+        "bundle with an ONNX model"
+    )

@@ -1,0 +1,124 @@
+"""Anomaly: how far a part is from good parts, and where.
+
+The model gives a map; the score is the mean of its largest values (`Anomaly.top` of them), so that
+a small defect counts in full and a single noisy cell does not.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from edge_agent.camera.frame import Image
+from edge_agent.errors import EngineError
+from edge_agent.inspection.engines import Engine, Outputs, Pixels
+from edge_agent.inspection.spec import Anomaly, Input
+
+Map = npt.NDArray[np.float32]
+
+ANOMALY_MAP = "map"
+"""Name of the model's output that holds the map, where it has more than one."""
+
+
+class Inspection(msgspec.Struct, frozen=True):
+    """What the model saw in one part.
+
+    Attributes:
+        score: Higher is worse.
+        map: Rows x columns over the ROI, float32; higher is worse.
+        preprocess_ns: Time of crop and resize.
+        inference_ns: Time in the engine.
+    """
+
+    score: float
+    map: Map
+    preprocess_ns: int
+    inference_ns: int
+
+
+class Inspector(Protocol):
+    """What every task is to the rest: an image in, an inspection out."""
+
+    engine: str
+
+    def inspect(self, image: Image) -> Inspection:
+        """Look at one part.
+
+        Raises:
+            EngineError: The engine failed.
+        """
+
+    def close(self) -> None:
+        """Let go of the model."""
+
+
+class AnomalyInspector:
+    """Run one anomaly model. Not thread-safe: one inspector, one thread.
+
+    Raises:
+        EngineError: Model and description do not fit together.
+    """
+
+    def __init__(self, engine: Engine, spec: Input, anomaly: Anomaly) -> None:
+        wanted = (1, spec.height, spec.width, spec.channels)
+        if engine.input_shape != wanted:
+            raise EngineError(
+                f"engine {engine.name}: the model takes {list(engine.input_shape)}, its manifest "
+                f"says {list(wanted)}: the bundle was put together wrongly"
+            )
+        self.engine = engine.name
+        self._engine = engine
+        self._spec = spec
+        self._top = anomaly.top
+        self._pixels: Pixels = np.zeros(wanted, np.uint8)
+        self._grey: Pixels = np.zeros(wanted[1:3], np.uint8)
+
+    def inspect(self, image: Image) -> Inspection:
+        """Look at one part; see `Inspector.inspect`.
+
+        Args:
+            image: HxWx3 BGR or HxW grey, uint8; neither changed nor kept.
+        """
+        begin = time.perf_counter_ns()
+        self._fill(image)
+        ready = time.perf_counter_ns()
+        outputs = self._engine.run(self._pixels)
+        done = time.perf_counter_ns()
+        anomaly_map = _map_of(outputs)
+        return Inspection(_score(anomaly_map, self._top), anomaly_map, ready - begin, done - ready)
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self._engine.close()
+
+    def _fill(self, image: Image) -> None:
+        """Crop and resize into the reused buffer: INTER_AREA when shrinking by 2 or more."""
+        import cv2  # noqa: PLC0415 - heavy: loaded with the first model, not with the program
+
+        view = self._spec.roi.crop(image)
+        height, width = self._spec.height, self._spec.width
+        shrink = min(view.shape[0] / height, view.shape[1] / width)
+        how = cv2.INTER_AREA if shrink >= 2.0 else cv2.INTER_LINEAR
+        if view.ndim == 2:
+            cv2.resize(view, (width, height), dst=self._grey, interpolation=how)
+            cv2.cvtColor(self._grey, cv2.COLOR_GRAY2BGR, dst=self._pixels[0])
+        else:
+            cv2.resize(view, (width, height), dst=self._pixels[0], interpolation=how)
+
+
+def _map_of(outputs: Outputs) -> Map:
+    values = outputs[ANOMALY_MAP] if ANOMALY_MAP in outputs else next(iter(outputs.values()))
+    if values.size < 4:
+        raise EngineError(f"the model's output {list(values.shape)} is not an anomaly map")
+    return values.reshape(values.shape[-2], values.shape[-1])
+
+
+def _score(anomaly_map: Map, top: int) -> float:
+    """Return the mean of the `top` largest values of a map; NaN if any value is not a number."""
+    values = anomaly_map.reshape(-1)
+    top = min(top, values.size)
+    return float(np.partition(values, values.size - top)[values.size - top :].mean())

@@ -1,0 +1,98 @@
+"""The record of one inspected part."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edge_agent.camera.frame import Truth
+from edge_agent.decision.verdict import Cause, Thresholds, Verdict
+
+
+class Lighting(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The light as the watch saw it; units as in `edge_agent.lighting.statistics`.
+
+    Attributes:
+        state: `normal`, `warning`, `drifted`, `invalid`, or `unwatched` without a baseline.
+        excess: Largest distance from the baseline, in limits.
+        baseline: First 12 digits of the baseline's digest.
+    """
+
+    state: str
+    excess: float = 0.0
+    baseline: str = ""
+    level: float = 0.0
+    contrast: float = 0.0
+    clipped_dark: float = 0.0
+    clipped_bright: float = 0.0
+    warmth: float = 0.0
+    sharpness: float = 0.0
+
+
+class Latency(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where the time of one part went, in microseconds.
+
+    Attributes:
+        queue: From capture until the inspection began.
+        lighting: The light and camera watch.
+        preprocess: Crop and resize.
+        inference: The engine.
+        total: From capture to the decision.
+    """
+
+    queue: int = 0
+    lighting: int = 0
+    preprocess: int = 0
+    inference: int = 0
+    total: int = 0
+
+
+class InspectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything needed to know later why a part got its verdict.
+
+    Attributes:
+        station: Where.
+        sequence: The camera's frame number; a hole is a frame that the camera lost.
+        part: Which part.
+        time: Wall time of capture, ISO 8601, UTC.
+        wall_ns: The same, in nanoseconds; may jump.
+        mono_ns: Monotonic time of capture; comparable within one boot.
+        boot: The boot it belongs to.
+        verdict: What was said.
+        causes: Why, where the scores do not say it.
+        scores: By task; higher is worse.
+        thresholds: What they were held against.
+        bundle: Name and version of the bundle.
+        model: First 12 digits of the bundle's digest.
+        engine: What ran it.
+        lighting: The light.
+        latency_us: By stage.
+        source: The file the frame came from, if any.
+        truth: What the part really is, where known.
+    """
+
+    station: str
+    sequence: int
+    part: str
+    time: str
+    wall_ns: int
+    mono_ns: int
+    boot: str
+    verdict: Verdict
+    causes: tuple[Cause, ...] = ()
+    scores: dict[str, float] = {}
+    thresholds: Thresholds | None = None
+    bundle: str = ""
+    model: str = ""
+    engine: str = ""
+    lighting: Lighting
+    latency_us: Latency
+    source: str = ""
+    truth: Truth | None = None
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def encode(record: InspectionRecord) -> bytes:
+    """Write a record as one line of JSON."""
+    return _ENCODER.encode(record)
