@@ -1,0 +1,60 @@
+"""All alarms that this agent can raise. Anything else is an event, not an alarm."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Priority(StrEnum):
+    """How soon a person must respond (ISA-18.2 advises few of the high ones)."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class AlarmKind(msgspec.Struct, frozen=True):
+    """One kind of alarm.
+
+    Attributes:
+        name: First part of the alarm's key.
+        priority: How soon a person must respond.
+        on_delay_s: How long the condition must stand before the alarm is raised.
+        off_delay_s: How long it must be gone before the alarm clears.
+        remedy: What to do.
+    """
+
+    name: str
+    priority: Priority
+    on_delay_s: float
+    off_delay_s: float
+    remedy: str
+
+
+LIGHT = AlarmKind(
+    "light", Priority.HIGH, 0.3, 2.0, "put light and camera back as they were commissioned"
+)
+CAMERA = AlarmKind("camera", Priority.CRITICAL, 0.0, 2.0, "check the camera, its cable and power")
+MODEL = AlarmKind(
+    "model", Priority.CRITICAL, 0.0, 0.0, "install a bundle: edge-agent install BUNDLE"
+)
+IMAGE = AlarmKind("image", Priority.MEDIUM, 0.0, 10.0, "look at the named image or at the camera")
+LATE = AlarmKind(
+    "late", Priority.HIGH, 0.0, 10.0, "lengthen the takt, or use a smaller model or more threads"
+)
+SPOOL = AlarmKind("spool", Priority.CRITICAL, 0.0, 5.0, "check the disk: it is full or failing")
+STAGE = AlarmKind("stage", Priority.CRITICAL, 0.0, 60.0, "read the log and report this fault")
+
+CATALOGUE = {kind.name: kind for kind in (LIGHT, CAMERA, MODEL, IMAGE, LATE, SPOOL, STAGE)}
+
+
+def key_of(kind: AlarmKind, source: str) -> str:
+    """Return the key of the alarm of a kind at a station (or of a stage).
+
+    >>> key_of(LIGHT, "press-4")
+    'light/press-4'
+    """
+    return f"{kind.name}/{source}"
