@@ -1,0 +1,216 @@
+"""agent.toml into one frozen, typed value: every key that the agent knows.
+
+What a key means, its unit, range and default stand beside the key, here or in the settings of the
+room or driver that uses it. deploy/agent.toml and docs/configuration.md are written from them (see
+`edge_agent.cli.config`); tests hold both files equal to the code.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edge_agent import settings
+from edge_agent.camera.registry import DRIVERS, settings_type
+from edge_agent.camera.triggers import Trigger
+from edge_agent.errors import ConfigError
+from edge_agent.inspection.engines import EngineSettings
+from edge_agent.settings import Section
+from edge_agent.spool.settings import SpoolSettings
+from edge_agent.topics import is_name
+from edge_agent.uplink.settings import MqttSettings, UplinkSettings, check_security
+
+DEFAULT_PATH = Path("/etc/edge-agent/agent.toml")
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class CameraKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys that every camera has, beside those of its driver."""
+
+    driver: Annotated[str, Meta(description=f"Which camera: {', '.join(DRIVERS)}.")]
+    trigger: Annotated[
+        Trigger, Meta(description="What starts a capture: the camera's own takt, or an order.")
+    ] = Trigger.FREE_RUN
+
+
+class Camera(msgspec.Struct, frozen=True, kw_only=True):
+    """Which camera a station has: the keys of its table depend on the driver.
+
+    Attributes:
+        driver: Name of the driver.
+        trigger: What starts a capture.
+        settings: The driver's own settings.
+    """
+
+    driver: str
+    trigger: Trigger
+    settings: msgspec.Struct
+
+    @classmethod
+    def from_table(cls, raw: dict[str, Any], *, origin: str, prefix: str) -> Camera:
+        """Make a camera of its table; see `edge_agent.settings.convert`."""
+        common = CameraKeys.__struct_fields__
+        keys = settings.convert(
+            {key: value for key, value in raw.items() if key in common},
+            CameraKeys,
+            origin=origin,
+            prefix=prefix,
+        )
+        try:
+            kind = settings_type(keys.driver)
+        except ConfigError as error:
+            raise ConfigError(f"{origin}: {prefix}driver: {error}") from error
+        own = {key: value for key, value in raw.items() if key not in common}
+        for key in own:
+            known = [*common, *kind.__struct_fields__]
+            settings.check_known(key, known, origin=origin, prefix=prefix)
+        built = settings.convert(own, kind, origin=origin, prefix=prefix)
+        return cls(driver=keys.driver, trigger=keys.trigger, settings=built)
+
+    @classmethod
+    def sections(cls, name: str) -> Iterator[Section]:
+        """List the table once for each driver; see `edge_agent.settings.sections`."""
+        for driver in DRIVERS:
+            own = next(settings.sections(settings_type(driver)))
+            first, *rest = settings.keys_of(CameraKeys)
+            first = msgspec.structs.replace(first, default=settings.toml_value(driver))
+            yield Section(name, f"{own.text} (driver {driver})", (first, *rest, *own.keys))
+
+
+class Inspection(EngineSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a station's model is run."""
+
+    engine: Annotated[
+        Literal["auto", "onnx", "litert"],
+        Meta(description="What runs the model; auto takes the first the bundle has a model for."),
+    ] = "auto"
+
+
+class Lighting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a station's light is watched."""
+
+    watch: Annotated[
+        Literal["on", "off"],
+        Meta(description="off judges parts whatever the light: an image too dark can pass as ok."),
+    ] = "on"
+    baseline: Annotated[
+        str,
+        Meta(
+            description="File with the station's own baseline (`edge-agent baseline learn`); empty "
+            "takes the one in the bundle."
+        ),
+    ] = ""
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a verdict counts."""
+
+    deadline_ms: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=600_000,
+            description="A verdict later than this after capture is invalid: the part has gone by.",
+            extra={"unit": "ms"},
+        ),
+    ] = 1000
+
+
+class Station(msgspec.Struct, frozen=True, kw_only=True):
+    """One inspection place."""
+
+    camera: Camera
+    inspection: Inspection = Inspection()
+    lighting: Lighting = Lighting()
+    decision: Decision = Decision()
+    queue: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Frames that may wait for inspection; beyond it a part is invalid (late).",
+            extra={"unit": "frames"},
+        ),
+    ] = 2
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often the device reports on itself."""
+
+    interval_s: Annotated[
+        float,
+        Meta(ge=1, le=86_400, description="Time between health records.", extra={"unit": "s"}),
+    ] = 30.0
+
+
+class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """All of agent.toml."""
+
+    device: Annotated[
+        str,
+        Meta(description="Name of this device in topics and alarms; empty takes the host's name."),
+    ] = ""
+    state_dir: Annotated[
+        str, Meta(description="Folder of what must outlive a power cut: slots, spool, alarms.")
+    ] = "/var/lib/edge-agent"
+    runtime_dir: Annotated[
+        str, Meta(description="Folder of the control socket; may be lost at a reboot.")
+    ] = "/run/edge-agent"
+    log_level: Annotated[LogLevel, Meta(description="How much is logged.")] = LogLevel.INFO
+    mqtt: MqttSettings = MqttSettings()
+    uplink: UplinkSettings = UplinkSettings()
+    spool: SpoolSettings = SpoolSettings()
+    health: Health = Health()
+    station: Annotated[
+        dict[str, Station],
+        Meta(description="give at least one [station.NAME] with a [station.NAME.camera]"),
+    ]
+
+    def slots_dir(self, station: str) -> Path:
+        """Return the folder of a station's slots."""
+        return Path(self.state_dir) / "stations" / station
+
+    @property
+    def socket_path(self) -> Path:
+        """Return the path of the control socket."""
+        return Path(self.runtime_dir) / "control.sock"
+
+
+def load(path: Path) -> AgentConfig:
+    """Read and check agent.toml.
+
+    Raises:
+        ConfigError: Naming the file and the full name of the key, in one line.
+    """
+    return parse(settings.read_toml(path), origin=str(path))
+
+
+def parse(raw: dict[str, Any], *, origin: str) -> AgentConfig:
+    """Check the tables of an agent.toml; `origin` names them in errors; see `load`."""
+    config = settings.convert(raw, AgentConfig, origin=origin)
+    if not config.station:
+        raise ConfigError(f"{origin}: station: give at least one [station.NAME] with a camera")
+    device = config.device or socket.gethostname().partition(".")[0]
+    named = {"device": device, **{f"station.{name}": name for name in config.station}}
+    for key, name in named.items():
+        if not is_name(name):
+            raise ConfigError(
+                f"{origin}: {key}: {name!r} cannot be a name: use letters, digits, '.', '_' and "
+                f"'-', at most 64, beginning with a letter or a digit"
+            )
+    check_security(config.mqtt, origin=origin)
+    return msgspec.structs.replace(config, device=device)
