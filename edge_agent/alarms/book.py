@@ -109,6 +109,10 @@ class AlarmBook:
             raise UsageError(f"alarm {key!r}: there is none of this key; known: {known}")
         return self._turn(self._alarms[key], event, at)
 
+    def get(self, key: str) -> Alarm | None:
+        """Return one alarm, if it ever stood."""
+        return self._alarms.get(key)
+
     def alarms(self) -> list[Alarm]:
         """Return all alarms that ever stood, by key."""
         return [self._alarms[key] for key in sorted(self._alarms)]

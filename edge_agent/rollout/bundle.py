@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +27,7 @@ import numpy as np
 from edge_agent.camera.frame import Image
 from edge_agent.decision.verdict import Thresholds
 from edge_agent.errors import BundleError
+from edge_agent.files import write_durably
 from edge_agent.inspection.spec import Anomaly, Input
 
 SCHEMA = "edge/bundle/1"
@@ -148,14 +148,9 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, content, compresslevel=9)
     bundle = decode_bundle(data.getvalue(), str(path))  # what we write, we can read
-    draft = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            file.write(data.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_durably(path, data.getvalue())
     except OSError as error:
         raise BundleError(f"bundle {path}: cannot be written: {error.strerror}") from error
     return bundle

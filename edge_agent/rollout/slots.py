@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -25,6 +24,7 @@ from typing import Literal
 import msgspec
 
 from edge_agent.errors import BundleError
+from edge_agent.files import write_durably
 from edge_agent.rollout.bundle import Bundle, read_bundle
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class Slots:
             name = table.idle()
             fresh = Slot(Role.INSTALLED, Mark.UNKNOWN, bundle.label, bundle.digest)
             self._store(table.with_slot(name, Slot()))  # the slot is empty while it is written
-            _write(self._file(name), path.read_bytes())
+            write_durably(self._file(name), path.read_bytes())
             self._store(table.with_slot(name, fresh))
             try:
                 self_test(self._read(name, table.with_slot(name, fresh)))
@@ -184,7 +184,7 @@ class Slots:
         return bundle
 
     def _store(self, table: SlotTable) -> None:
-        _write(self._table_path, msgspec.json.encode(table))
+        write_durably(self._table_path, msgspec.json.encode(table))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -199,18 +199,3 @@ class Slots:
                 f"slots {self._directory}: cannot be changed: {error.strerror}: run this as the "
                 f"user of the agent, or as root"
             ) from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file so that after a power cut it is there whole, or as it was before."""
-    draft = path.with_name(path.name + ".part")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

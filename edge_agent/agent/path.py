@@ -1,0 +1,245 @@
+"""The path of one part: a frame in memory becomes a record in the spool, then a verdict out.
+
+Invariants:
+    - Every frame that goes in gives exactly one record, whatever fails on the way.
+    - The verdict is handed to the outputs after the spool has taken the record. When the spool
+      cannot take it, the part has no record, and its verdict goes out as `invalid`.
+    - What cannot be judged is `invalid`, with its cause.
+    - The model can be exchanged between two parts from another thread; a part sees one model.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from edge_agent import clock
+from edge_agent.alarms.catalogue import IMAGE, LATE, LIGHT, MODEL, SPOOL, AlarmKind
+from edge_agent.camera.frame import Frame
+from edge_agent.decision.outputs import Output, VerdictMessage
+from edge_agent.decision.verdict import Cause, Decision, Thresholds, Verdict, judge
+from edge_agent.errors import EngineError, SpoolError
+from edge_agent.inspection.tasks.anomaly import Inspection, Inspector
+from edge_agent.lighting import LightState, LightWatch
+from edge_agent.record.inspection import InspectionRecord, Latency, Lighting, encode
+
+log = logging.getLogger(__name__)
+
+LANE = "inspections"
+_UNWATCHED = Lighting("unwatched")
+_NO_MODEL = Cause("no_model", "no bundle is installed at this station")
+_NEVER = Thresholds(1.0, 1.0)
+
+
+class LiveModel(msgspec.Struct, frozen=True):
+    """The model that decides, with what the record says of it.
+
+    Attributes:
+        inspector: Runs it.
+        thresholds: What its scores are held against.
+        bundle: Name and version.
+        digest: First 12 digits of the bundle's digest.
+        watch: The light as this bundle wants it; None when it is not watched.
+    """
+
+    inspector: Inspector
+    thresholds: Thresholds
+    bundle: str
+    digest: str
+    watch: LightWatch | None
+
+
+class Recorder(Protocol):
+    """Where records go; `edge_agent.spool.Spool` is one."""
+
+    def append(self, lane: str, record: bytes) -> int:
+        """Keep a record and return its number; raises SpoolError."""
+
+
+Observe = Callable[[AlarmKind, str], None]
+"""Called with a kind of alarm and what is wrong (empty: nothing is), for this station."""
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What came of one part.
+
+    Attributes:
+        record: As it was spooled.
+        number: Its number in the spool; 0 when the spool could not take it.
+        done_ns: Monotonic time when the verdict was out.
+    """
+
+    record: InspectionRecord
+    number: int
+    done_ns: int
+
+
+class PartPath:
+    """The path of the parts of one station. One thread calls `process`.
+
+    Args:
+        station: Its name.
+        recorder: Takes the records.
+        outputs: Take the verdicts.
+        observe: Takes the conditions of alarms.
+        deadline_ms: A verdict later than this after capture is `invalid`.
+    """
+
+    def __init__(
+        self,
+        station: str,
+        recorder: Recorder,
+        *,
+        outputs: tuple[Output, ...],
+        observe: Observe,
+        deadline_ms: int,
+    ) -> None:
+        self.model: LiveModel | None = None
+        self._station = station
+        self._recorder = recorder
+        self._outputs = outputs
+        self._observe = observe
+        self._deadline_ns = deadline_ms * 1_000_000
+
+    def process(self, frame: Frame, *, overrun: bool = False) -> Judgement:
+        """Judge one part, keep its record, and let the verdict out.
+
+        Args:
+            frame: The part.
+            overrun: No time is left to look at it: it is `invalid` (late) at once.
+        """
+        begin = clock.now().mono_ns
+        model = self.model
+        hindrances: list[Cause] = []
+        light: LightState | None = None
+        seen: Inspection | None = None
+        light_ns = 0
+        if overrun:
+            hindrances.append(Cause("late", frame.fault or "no time was left to look at it"))
+        elif frame.fault:
+            hindrances.append(Cause("no_image", frame.fault))
+        elif model is None:
+            hindrances.append(_NO_MODEL)
+        else:
+            if model.watch is not None:
+                light = model.watch.update(frame.image)
+                light_ns = clock.now().mono_ns - begin
+            seen = _look(model, frame, hindrances)
+        if light is not None:
+            hindrances.extend(Cause(c.kind, c.text, c.size, c.unit) for c in light.causes)
+        total_ns = clock.now().mono_ns - frame.captured.mono_ns
+        if total_ns > self._deadline_ns and not overrun:
+            took, may = total_ns // 1_000_000, self._deadline_ns // 1_000_000
+            hindrances.append(
+                Cause("late", f"judged {took} ms after capture; {may} ms are allowed")
+            )
+        decision = judge(
+            seen.score if seen else None, model.thresholds if model else _NEVER, hindrances
+        )
+        record = self._record(frame, model, seen, light, decision)
+        record = msgspec.structs.replace(
+            record, latency_us=_latency(frame, begin, light_ns, seen, total_ns)
+        )
+        judgement = self._finish(record)
+        self._observe_all(record, light)
+        return judgement
+
+    def _finish(self, record: InspectionRecord) -> Judgement:
+        """Keep the record, then let the verdict out."""
+        try:
+            number = self._recorder.append(LANE, encode(record))
+        except SpoolError as error:
+            self._observe(SPOOL, str(error))
+            lost = Cause("spool", f"the record could not be kept: {error}")
+            record = msgspec.structs.replace(
+                record, verdict=Verdict.INVALID, causes=(*record.causes, lost)
+            )
+            number = 0
+        else:
+            self._observe(SPOOL, "")
+        message = VerdictMessage(
+            station=record.station, part=record.part, sequence=record.sequence,
+            verdict=record.verdict, scores=record.scores, causes=record.causes,
+            time=record.time, record=number,
+        )  # fmt: skip
+        for output in self._outputs:
+            output.emit(message)
+        return Judgement(record, number, clock.now().mono_ns)
+
+    def _record(
+        self,
+        frame: Frame,
+        model: LiveModel | None,
+        seen: Inspection | None,
+        light: LightState | None,
+        decision: Decision,
+    ) -> InspectionRecord:
+        watch = model.watch if model else None
+        return InspectionRecord(
+            station=self._station,
+            sequence=frame.sequence,
+            part=frame.part,
+            time=clock.iso(frame.captured.wall_ns),
+            wall_ns=frame.captured.wall_ns,
+            mono_ns=frame.captured.mono_ns,
+            boot=clock.boot_id(),
+            verdict=decision.verdict,
+            causes=decision.causes,
+            scores={"anomaly": round(seen.score, 4)} if seen else {},
+            thresholds=model.thresholds if model else None,
+            bundle=model.bundle if model else "",
+            model=model.digest if model else "",
+            engine=model.inspector.engine if model else "",
+            lighting=_lighting(light, watch) if light and watch else _UNWATCHED,
+            latency_us=Latency(),
+            source=frame.source,
+            truth=frame.truth,
+        )
+
+    def _observe_all(self, record: InspectionRecord, light: LightState | None) -> None:
+        """Tell the alarms how this part went; what was not looked at says nothing."""
+        texts = {cause.kind: cause.text for cause in record.causes}
+        self._observe(LATE, "parts are judged too late" if "late" in texts else "")
+        self._observe(IMAGE, texts.get("no_image", ""))
+        self._observe(MODEL, texts.get("no_model", "") or texts.get("engine", ""))
+        if light is not None:
+            self._observe(LIGHT, "; ".join(cause.text for cause in light.causes))
+
+
+def _look(model: LiveModel, frame: Frame, hindrances: list[Cause]) -> Inspection | None:
+    try:
+        return model.inspector.inspect(frame.image)
+    except EngineError as error:
+        log.error("part %s cannot be inspected: %s", frame.part, error)  # noqa: TRY400 - one line
+        hindrances.append(Cause("engine", str(error)))
+        return None
+
+
+def _latency(
+    frame: Frame, begin: int, light_ns: int, seen: Inspection | None, total_ns: int
+) -> Latency:
+    return Latency(
+        queue=(begin - frame.captured.mono_ns) // 1000,
+        lighting=light_ns // 1000,
+        preprocess=seen.preprocess_ns // 1000 if seen else 0,
+        inference=seen.inference_ns // 1000 if seen else 0,
+        total=total_ns // 1000,
+    )
+
+
+def _lighting(light: LightState, watch: LightWatch) -> Lighting:
+    seen = light.statistics
+    return Lighting(
+        state=light.level.value,
+        excess=round(light.excess, 3),
+        baseline=watch.baseline.digest[:12],
+        level=round(seen.level, 4),
+        contrast=round(seen.contrast, 3),
+        clipped_dark=round(seen.clipped_dark, 3),
+        clipped_bright=round(seen.clipped_bright, 3),
+        warmth=round(seen.warmth, 3),
+        sharpness=round(seen.sharpness, 2),
+    )

@@ -1,0 +1,115 @@
+"""What the agent says of itself: to `edge-agent status`, and in health records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from edge_agent.alarms.book import Alarm
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Percentiles(msgspec.Struct, frozen=True):
+    """Latency from capture to verdict out, in milliseconds, over the newest parts."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+class LastPart(msgspec.Struct, frozen=True):
+    """The newest part of a station."""
+
+    part: str
+    verdict: str
+    score: float | None
+    light: str
+
+
+class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a station is doing.
+
+    Attributes:
+        parts: Parts that got a verdict since the start.
+        verdicts: Parts by verdict.
+        finished: The camera gave its last frame, and all of them are judged.
+        faults: Faults that were caught.
+        bundle: Name and version of the live bundle; empty for none.
+        model: First 12 digits of its digest.
+        engine: What runs it.
+        latency_ms: From capture to verdict out; None before the first part.
+        last: The newest part.
+    """
+
+    parts: int
+    verdicts: dict[str, int]
+    finished: bool
+    faults: int
+    bundle: str
+    model: str
+    engine: str
+    latency_ms: Percentiles | None
+    last: LastPart | None
+
+
+class LaneStatus(msgspec.Struct, frozen=True):
+    """How a lane of the spool is doing: records appended and waiting, lost to quota or damage."""
+
+    stream: str
+    appended: int
+    waiting: int
+    lost: int
+
+
+class UplinkStatus(msgspec.Struct, frozen=True):
+    """How the uplink is doing."""
+
+    connected: bool
+    sent_bytes: int
+    acknowledged: int
+    error: str
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """How the agent is doing.
+
+    Attributes:
+        state: `running` or `stopping`.
+        uptime_s: Since the process began.
+        rss_mb: Resident memory, MiB.
+    """
+
+    device: str
+    version: str
+    pid: int
+    state: str
+    uptime_s: float
+    rss_mb: float
+    stations: dict[str, StationStatus]
+    alarms: list[Alarm]
+    spool: dict[str, LaneStatus]
+    backlog_bytes: int
+    uplink: UplinkStatus
+
+
+def percentiles(latencies_ns: Sequence[int]) -> Percentiles | None:
+    """Return nearest-rank percentiles of latencies, in milliseconds.
+
+    >>> percentiles([1_000_000, 2_000_000, 3_000_000])
+    Percentiles(p50=2.0, p95=3.0, p99=3.0)
+    """
+    if not latencies_ns:
+        return None
+    ordered = sorted(latencies_ns)
+    p50, p95, p99 = (ordered[-(-len(ordered) * share // 100) - 1] / 1e6 for share in (50, 95, 99))
+    return Percentiles(round(p50, 3), round(p95, 3), round(p99, 3))
+
+
+def resident_mb() -> float:
+    """Return this process's resident memory in MiB."""
+    fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
+    return round(int(fields[1]) * _PAGE_BYTES / 2**20, 1)
