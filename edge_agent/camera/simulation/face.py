@@ -25,6 +25,17 @@ UNDER = 0.22
 _LIGHT_DEG = 225.0
 """Where the light stands: at the upper left."""
 
+_GRID_PX = 2.1
+_PITCH_PX = 12.5
+_MARK = (
+    ((4, 0), (0, 0), (0, 3), (3, 3), (0, 3), (0, 6), (4, 6)),
+    ((4, 0), (0, 0), (0, 3), (3, 3), (0, 3), (0, 6)),
+    ((1, 1), (2, 0), (2, 6)),
+    ((4, 0), (1, 1), (0, 4), (1, 6), (3, 6), (4, 4), (3, 3), (0, 3)),
+    ((4, 0), (0, 0), (0, 3), (3, 3), (4, 4), (3, 6), (0, 6)),
+)
+"""The engraved mark, EF165: a stroke for each character, on a grid of 4 by 6."""
+
 _TEXTURE_SEED = 30_011
 _PROFILE = (
     # radius, reflectance of the turned face at it
@@ -51,7 +62,7 @@ def draw_face(scale: float) -> Map:
     """Draw the reflectance of the face: profile, lit chamfers, engraved mark."""
     radius, angle = _polar(side_px(scale), scale)
     radii, values = zip(*_PROFILE, strict=True)
-    face: Map = np.interp(radius, radii, values).astype(np.float32)
+    face = np.interp(radius, radii, values).astype(np.float32)
     facing = np.cos(angle - np.float32(math.radians(_LIGHT_DEG)))
     rim = _ring(radius, parts.RADIUS - 7.0, parts.RADIUS + 4.0)
     bore = _ring(radius, parts.BORE_RADIUS - 3.0, parts.BORE_RADIUS + 4.5)
@@ -74,10 +85,21 @@ def draw_shade(scale: float) -> Map:
     return np.asarray(1.0 + 0.15 * across * weight + 0.14 * gloss, np.float32)
 
 
-def draw_shadow(scale: float) -> Map:
-    """Draw how much light is left on the belt around and below a part."""
-    radius, _ = _polar(side_px(scale) + 2 * round(8.0 * scale), scale)
-    edge = (radius - np.float32(parts.RADIUS - 2.0)) / np.float32(16.0)
+def draw_shadow(
+    shape: tuple[int, int], centre: tuple[float, float], *, slack: int, scale: float
+) -> Map:
+    """Draw how much light is left on the belt around and below a part.
+
+    Args:
+        shape: Height and width of a region of the frame.
+        centre: Where the part lies in it (x, y).
+        slack: Pixels drawn beyond the region on each side.
+        scale: Frame pixels per nominal pixel.
+    """
+    height, width = shape[0] + 2 * slack, shape[1] + 2 * slack
+    x = (np.arange(width, dtype=np.float32) - np.float32(centre[0] + slack)) / np.float32(scale)
+    y = (np.arange(height, dtype=np.float32) - np.float32(centre[1] + slack)) / np.float32(scale)
+    edge = (np.hypot(x[None, :], y[:, None]) - np.float32(parts.RADIUS - 2.0)) / np.float32(12.0)
     return np.asarray(UNDER + (1.0 - UNDER) * np.clip(edge, 0.0, 1.0) ** 0.7, np.float32)
 
 
@@ -104,16 +126,21 @@ def _draw_texture(rng: np.random.Generator, scale: float) -> Map:
 
 
 def _draw_mark(scale: float) -> Map:
-    """Draw the engraved mark as a factor: dark strokes with a bright lower edge."""
+    """Draw the engraved mark as a factor: dark strokes with a bright lower edge.
+
+    Its strokes are our own: what a font looks like, and weighs, differs between releases of OpenCV.
+    """
     side = side_px(scale)
     middle = (side - 1) / 2.0
     strokes = np.zeros((side, side), np.uint8)
-    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.46 * scale
-    text = "EF 165"
-    (width, height), _ = cv2.getTextSize(text, font, size, 1)
-    place = (round(middle - width / 2.0), round(middle + parts.MARK_RADIUS * scale + height / 2.0))
-    cv2.putText(strokes, text, place, font, size, 255, max(1, round(scale)), cv2.LINE_AA)
-    dark = strokes.astype(np.float32) / 255.0
+    left = -0.5 * (len(_MARK) * _PITCH_PX - (_PITCH_PX - 4.0 * _GRID_PX))
+    for index, stroke in enumerate(_MARK):
+        corner = np.array([left + index * _PITCH_PX, parts.MARK_RADIUS - 3.0 * _GRID_PX])
+        nominal = np.array(stroke, np.float64) * _GRID_PX + corner
+        fixed = np.rint((nominal * scale + middle) * 16.0).astype(np.int32)
+        width = max(1, round(1.3 * scale))
+        cv2.polylines(strokes, [fixed], False, 255, width, cv2.LINE_AA, 4)  # noqa: FBT003 - OpenCV's signature: not closed
+    dark = strokes.astype(np.float32) / np.float32(255.0)
     bright = np.roll(dark, (1, 1), axis=(0, 1))
     return np.asarray(1.0 - 0.55 * dark + 0.30 * bright * (1.0 - dark), np.float32)
 

@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.camera.frame import Image
-from edge_agent.camera.simulation.sensor import GAMMA
+from edge_agent.camera.simulation.sensor import to_linear
 
 Scene = npt.NDArray[np.uint16]
 """HxWx3 BGR, linear reflectance, 65535 is 1.0: the frame and `pad` pixels around it."""
+
+Map = npt.NDArray[np.float32]
+"""HxW: a factor on the reflectance."""
 
 PAD_PX = 52.0
 """Nominal pixels drawn around the frame, so that a moved camera sees more of the scene."""
@@ -22,6 +25,8 @@ FIDUCIALS = ((66.0, 92.0), (574.0, 92.0), (66.0, 388.0), (574.0, 388.0))
 """Centres of the four targets, in nominal frame pixels."""
 
 GREY_STEPS = (225, 175, 128, 88, 56)
+_CARD = (592.0, 170.0, 624.0, 310.0)
+_PRINTED = (_CARD, *((x - 25.0, y - 25.0, x + 26.0, y + 26.0) for x, y in FIDUCIALS))
 _RAIL_PX = 36.0
 _SEED = 20_011
 _SHIFT = 4
@@ -73,11 +78,15 @@ def draw_scene(width: int, height: int, *, scale: float) -> Scene:
         canvas.box(x0, y0, x1, y1, (134, 138, 136))
     _draw_rail_details(canvas)
     _draw_targets(canvas)
-    linear = np.power(canvas.pixels.astype(np.float32) / 255.0, np.float32(GAMMA))
-    linear *= _texture(canvas)[:, :, None]
+    texture = _texture(canvas)
+    linear = to_linear(canvas.pixels)
+    for channel in range(3):
+        linear[:, :, channel] *= texture
     cv2.GaussianBlur(linear, (0, 0), 0.6, dst=linear)
-    scene: Scene = np.clip(np.rint(linear * 65535.0), 0, 65535).astype(np.uint16)
-    return scene
+    linear *= 65535.0
+    np.rint(linear, out=linear)
+    np.clip(linear, 0.0, 65535.0, out=linear)
+    return linear.astype(np.uint16)
 
 
 def _draw_rail_details(canvas: _Canvas) -> None:
@@ -105,35 +114,42 @@ def _draw_targets(canvas: _Canvas) -> None:
         canvas.disc(x, y, 15.0, (206, 212, 212))
         canvas.sector(x, y, 15.0, 0.0)
         canvas.sector(x, y, 15.0, 180.0)
-    canvas.box(592.0, 170.0, 624.0, 310.0, (24, 24, 24))
+    canvas.box(*_CARD, (24, 24, 24))
     for step, grey in enumerate(GREY_STEPS):
         top = 174.0 + 27.0 * step
         canvas.box(595.0, top, 621.0, top + 24.0, (grey, grey, grey))
 
 
-def _texture(canvas: _Canvas) -> npt.NDArray[np.float32]:
-    """Draw the surface of belt (woven rubber) and rails (drawn aluminium), about 1.0."""
+def _texture(canvas: _Canvas) -> Map:
+    """Draw the surface of belt (woven rubber) and rails (drawn aluminium), about 1.0.
+
+    The targets are printed: they have no surface to speak of.
+    """
     rng = np.random.default_rng(_SEED)
     height, width = canvas.pixels.shape[:2]
     grain = rng.standard_normal((height, width), dtype=np.float32)
-    fine = cv2.GaussianBlur(grain, (0, 0), 0.8 * canvas.scale + 0.2)
-    cloud = cv2.resize(
-        cv2.GaussianBlur(grain[::8, ::8], (0, 0), 2.5),
-        (width, height),
-        interpolation=cv2.INTER_CUBIC,
-    )
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / np.float32(canvas.scale)
-    weave = np.sin(x * np.float32(0.9)) * np.sin(y * np.float32(0.9))
-    belt = _unit(fine) * 0.10 + _unit(cloud) * 0.06 + weave * np.float32(0.10)
-    drawn = _unit(cv2.GaussianBlur(grain, (0, 0), sigmaX=14.0 * canvas.scale, sigmaY=0.6)) * 0.07
-    rail_top = canvas.point(0.0, _RAIL_PX)[1] >> _SHIFT
-    rail_bottom = canvas.point(0.0, 480.0 - _RAIL_PX)[1] >> _SHIFT
-    belt[:rail_top] = drawn[:rail_top]
-    belt[rail_bottom:] = drawn[rail_bottom:]
-    result: npt.NDArray[np.float32] = np.clip(1.0 + belt, 0.3, 1.8).astype(np.float32)
-    return result
+    surface = _unit(cv2.GaussianBlur(grain, (0, 0), 0.8 * canvas.scale + 0.2), 0.10)
+    coarse = _unit(cv2.GaussianBlur(grain[::8, ::8], (0, 0), 2.5), 0.06)
+    surface += np.asarray(cv2.resize(coarse, (width, height)), np.float32)
+    wave = np.float32(0.9 / canvas.scale)
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    surface += np.sin(y * wave)[:, None] * (np.float32(0.10) * np.sin(x * wave))[None, :]
+    drawn = _unit(cv2.GaussianBlur(grain, (0, 0), sigmaX=14.0 * canvas.scale, sigmaY=0.6), 0.07)
+    top = canvas.point(0.0, _RAIL_PX)[1] >> _SHIFT
+    bottom = canvas.point(0.0, 480.0 - _RAIL_PX)[1] >> _SHIFT
+    surface[:top], surface[bottom:] = drawn[:top], drawn[bottom:]
+    for x0, y0, x1, y1 in _PRINTED:
+        left, first = (value >> _SHIFT for value in canvas.point(x0, y0))
+        right, last = (value >> _SHIFT for value in canvas.point(x1, y1))
+        surface[first:last, left:right] *= 0.15
+    surface += 1.0
+    np.clip(surface, 0.3, 1.8, out=surface)
+    return surface
 
 
-def _unit(values: npt.NDArray[np.floating] | cv2.typing.MatLike) -> npt.NDArray[np.float32]:
+def _unit(values: cv2.typing.MatLike, spread: float) -> Map:
+    """Give values a mean of 0 and a standard deviation of `spread`, in place."""
     array = np.asarray(values, np.float32)
-    return np.asarray((array - array.mean()) / array.std(), np.float32)
+    array -= array.mean()
+    array *= np.float32(spread) / array.std()
+    return array

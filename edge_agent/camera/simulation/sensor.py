@@ -20,8 +20,9 @@ GAMMA = 2.2
 FULL_WELL = 10_000.0
 READ_NOISE = 8.0
 _FLOOR = READ_NOISE**2 / FULL_WELL
-_STRIP_ROWS = 60
-_SPARE = 1 << 16
+_STRIP_ROWS = 32
+_BANK = 1 << 18
+_STEP = 40_503
 _BANK_SEED = 4711
 
 
@@ -32,55 +33,44 @@ def to_linear(image: Image) -> Linear:
 
 
 class Sensor:
-    """Exposes frames of one size.
+    """Exposes frames of one width.
 
-    Its noise is drawn once, with some to spare; each frame begins at another place in it.
+    Works in strips that stay in the processor's cache. Its noise is drawn once; each strip of
+    each frame begins at another place in it.
     """
 
-    def __init__(self, width: int, height: int, *, noise: float) -> None:
+    def __init__(self, width: int, *, noise: float) -> None:
         """Draw the noise; 1.0 is that of the sensor described above, 0 is none."""
-        self._shape = (height, width, 3)
-        self._noisy = noise > 0.0
-        count = height * width * 3 + _SPARE if self._noisy else 0
-        rng = np.random.default_rng(_BANK_SEED)
-        self._bank = rng.standard_normal(count, dtype=np.float32)
-        self._bank *= np.float32(noise / FULL_WELL**0.5)
         self._light = np.empty((_STRIP_ROWS, width, 3), np.float32)
         self._spread = np.empty_like(self._light)
+        self._noisy = noise > 0.0
+        count = _BANK + self._light.size if self._noisy else 0
+        self._bank = np.random.default_rng(_BANK_SEED).standard_normal(count, dtype=np.float32)
+        self._bank *= np.float32(noise / FULL_WELL**0.5)
 
-    def expose(
-        self, light: Linear, out: Image, *, gain: float, start: float, left: int = 0, top: int = 0
-    ) -> None:
+    def expose(self, light: Linear, out: Image, *, gain: float, start: int) -> None:
         """Turn linear light into pixels.
 
         Args:
-            light: hxwx3; all or part of a frame.
+            light: hxwx3; a frame, or a piece of one.
             out: hxwx3; written.
             gain: Factor on the light.
-            start: Where this frame's noise begins, in 0..1.
-            left: Where `light` lies in the frame: the noise is that of its place.
-            top: Likewise.
+            start: Which noise this piece of this frame has.
         """
         height, width = light.shape[:2]
-        noise = self._noise_of_frame(start)
         for row in range(0, height, _STRIP_ROWS):
             rows = min(_STRIP_ROWS, height - row)
-            strip = self._light[:rows, :width]
+            strip = self._light.reshape(-1)[: rows * width * 3].reshape(rows, width, 3)
             np.multiply(light[row : row + rows], np.float32(gain), out=strip)
-            if noise is not None:
-                spread = self._spread[:rows, :width]
-                place = noise[top + row : top + row + rows, left : left + width]
-                np.add(strip, np.float32(_FLOOR), out=spread)
-                np.sqrt(spread, out=spread)
-                np.multiply(spread, place, out=spread)
-                np.add(strip, spread, out=strip)
-                np.maximum(strip, np.float32(0.0), out=strip)
+            if self._noisy:
+                self._add_noise(strip, (start + row * _STEP) % _BANK)
             cv2.pow(strip, 1.0 / GAMMA, dst=strip)
             cv2.convertScaleAbs(strip, dst=out[row : row + rows], alpha=255.0)
 
-    def _noise_of_frame(self, start: float) -> Linear | None:
-        if not self._noisy:
-            return None
-        height, width, channels = self._shape
-        first = int(start * _SPARE)
-        return self._bank[first : first + height * width * channels].reshape(self._shape)
+    def _add_noise(self, strip: Linear, first: int) -> None:
+        spread = self._spread.reshape(-1)[: strip.size].reshape(strip.shape)
+        np.add(strip, np.float32(_FLOOR), out=spread)
+        np.sqrt(spread, out=spread)
+        np.multiply(spread, self._bank[first : first + strip.size].reshape(strip.shape), out=spread)
+        np.add(strip, spread, out=strip)
+        np.maximum(strip, np.float32(0.0), out=strip)
