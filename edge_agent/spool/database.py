@@ -64,6 +64,16 @@ class SealedBatch(msgspec.Struct, frozen=True):
         """Records in the batch."""
         return self.last - self.first + 1
 
+    @property
+    def content_type(self) -> str:
+        """What `data` is."""
+        return layout.CONTENT_TYPE
+
+    @property
+    def encoding(self) -> str:
+        """How `data` is compressed."""
+        return layout.ENCODING
+
 
 class LaneRow(msgspec.Struct):
     """A lane as the database knows it.

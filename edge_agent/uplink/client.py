@@ -1,0 +1,370 @@
+"""An MQTT 5 client that one thread drives: the only file that imports the MQTT library.
+
+Every connection gets a library client of its own, so that nothing that an old connection left
+behind (queued packets, message ids) can reach a new one: who wants a message sent again sends it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import threading
+import time
+from collections import deque
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge_agent.uplink.backoff import pause_s
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from edge_agent.uplink.settings import MqttSettings
+
+_CONNECT_TIMEOUT_S = 5.0
+_CONNACK_TIMEOUT_S = 10.0
+_RECEIVE_MAXIMUM = 65_535  # MQTT 5, 3.2.2.3.3: what holds when the broker names none
+
+
+class Acknowledge(Enum):
+    """Who tells the broker that a message is dealt with."""
+
+    AT_ONCE = "at once"
+    BY_HAND = "by hand"
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who connects, and how.
+
+    Attributes:
+        client_id: Unique at the broker; a second client with the same id throws the first out.
+        will_topic: Where the broker says (retained) that we are gone; empty for no will.
+        will_payload: What it says there.
+        acknowledge: Whether messages are acknowledged by hand, with `Client.acknowledge`.
+        receive_maximum: How many messages the broker may have unacknowledged towards us.
+    """
+
+    client_id: str
+    will_topic: str = ""
+    will_payload: bytes = b""
+    acknowledge: Acknowledge = Acknowledge.AT_ONCE
+    receive_maximum: int = 100
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A message that came in."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    qos: int
+    mid: int
+    connection: int
+
+
+class Listener(Protocol):
+    """Who is told; always on the thread that pumps, and free to raise nothing."""
+
+    def connected(self) -> None:
+        """Hear that the link is up: subscribe, publish."""
+
+    def disconnected(self, reason: str) -> None:
+        """Hear that the link is down."""
+
+    def received(self, message: Message) -> None:
+        """Hear a message."""
+
+
+class Client:
+    """The link to a broker. One thread calls everything but `wake`.
+
+    Attributes:
+        is_connected: Whether the broker has accepted us.
+        error: Why the link is down, or the broker's last refusal; empty if all is well.
+        connects: How often it came up.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        identity: Identity,
+        listener: Listener,
+        *,
+        reconnect_min_s: float = 0.25,
+        reconnect_max_s: float = 30.0,
+    ) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._listener = listener
+        self._reconnect_min_s = reconnect_min_s
+        self._reconnect_max_s = reconnect_max_s
+        self._random = random.Random()
+        self._paho: paho.Client | None = None
+        self._attempt = 0
+        self._retry_at = 0.0
+        self._give_up_at = 0.0
+        self._waiting: deque[tuple[str, bytes, bool, Properties]] = deque()
+        self._in_flight: set[int] = set()
+        self._in_flight_limit = _RECEIVE_MAXIMUM
+        self._wake_lock = threading.Lock()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.is_connected = False
+        self.error = "not connected yet"
+        self.connects = 0
+
+    # --- driving it --------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Make a `pump` that waits return. Any thread may call this, also after `close`."""
+        with self._wake_lock:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
+
+    def pump(self, timeout_s: float) -> None:
+        """Do what the link needs, and wait at most so long for something to happen."""
+        if self._paho is None:
+            pause_s = self._retry_at - time.monotonic()
+            if pause_s <= 0:
+                self._connect()
+            else:
+                self._poll(min(timeout_s, pause_s), None)
+            return
+        client, sock = self._paho, self._paho.socket()
+        if sock is None:
+            self._down("the broker closed the connection")
+            return
+        ready = self._poll(0.0 if _has_pending(sock) else timeout_s, sock.fileno())
+        if ready & ~select.POLLOUT or _has_pending(sock):
+            client.loop_read()
+        if client.want_write():
+            client.loop_write()
+        client.loop_misc()
+        if self._paho is client and not self.is_connected and time.monotonic() > self._give_up_at:
+            self._down("the broker does not answer")
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Send what is waiting and say goodbye, so that the broker does not publish the will."""
+        end = time.monotonic() + timeout_s
+        while self.is_connected and (self._in_flight or self._waiting) and time.monotonic() < end:
+            self.pump(0.05)
+        if self._paho is not None and self.is_connected:
+            self._paho.on_disconnect = None
+            self._paho.disconnect()
+        self._down("closed")
+        with self._wake_lock:
+            os.close(self._wake)
+            self._wake = -1
+
+    # --- sending -----------------------------------------------------------------------------
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        content_type: str = "application/json",
+        properties: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Send a message; False, and nothing is sent, while the link is down."""
+        if self._paho is None or not self.is_connected:
+            return False
+        extra = _properties(PacketTypes.PUBLISH)
+        extra.ContentType = content_type
+        if properties:
+            extra.UserProperty = list(properties.items())
+        if qos and len(self._in_flight) >= self._in_flight_limit:
+            self._waiting.append((topic, payload, retain, extra))
+        else:
+            self._send(topic, payload, qos=qos, retain=retain, extra=extra)
+        return True
+
+    def subscribe(self, topic: str, *, qos: int = 1) -> None:
+        """Ask for the messages of a topic, on this connection and session."""
+        assert self._paho is not None
+        self._paho.subscribe(topic, qos)
+
+    def acknowledge(self, message: Message) -> None:
+        """Tell the broker that a message is dealt with (only of the present connection)."""
+        if self._paho is not None and message.qos and message.connection == self.connects:
+            self._paho.ack(message.mid, message.qos)
+
+    def _send(
+        self, topic: str, payload: bytes, *, qos: int, retain: bool, extra: Properties
+    ) -> None:
+        assert self._paho is not None
+        info = self._paho.publish(topic, payload, qos, retain, extra)
+        if qos and info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._in_flight.add(info.mid)
+
+    # --- the connection ----------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        try:
+            self._paho = self._new_client()
+            self._paho.connect(
+                self._settings.host,
+                self._settings.port,
+                keepalive=self._settings.keepalive_s,
+                clean_start=False,
+                properties=self._connect_properties(),
+            )
+        except (OSError, ValueError) as error:  # unreachable, refused, TLS, unreadable files
+            self._down(_reason(error))
+        else:
+            self._give_up_at = time.monotonic() + _CONNACK_TIMEOUT_S
+
+    def _new_client(self) -> paho.Client:
+        settings, identity = self._settings, self._identity
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            identity.client_id,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            manual_ack=identity.acknowledge is Acknowledge.BY_HAND,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = _CONNECT_TIMEOUT_S
+        client.max_inflight_messages = 0  # the limit is kept here, by what the broker asks for
+        if identity.will_topic:
+            client.will_set(identity.will_topic, identity.will_payload, qos=1, retain=True)
+        if settings.username:
+            client.username_pw_set(settings.username, _password(settings.password_file))
+        if settings.tls_ca:
+            client.tls_set(settings.tls_ca, settings.tls_cert or None, settings.tls_key or None)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        return client
+
+    def _connect_properties(self) -> Properties:
+        properties = _properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = self._settings.session_expiry_s
+        properties.ReceiveMaximum = self._identity.receive_maximum
+        return properties
+
+    def _down(self, reason: str) -> None:
+        """Let go of the connection, and plan the next attempt."""
+        client, was_connected = self._paho, self.is_connected
+        self._paho, self.is_connected, self.error = None, False, reason
+        self._waiting.clear()
+        self._in_flight.clear()
+        if client is not None:
+            client.on_disconnect = None
+            sock = client.socket()
+            if sock is not None:
+                sock.close()
+        self._retry_at = time.monotonic() + pause_s(
+            self._attempt,
+            minimum_s=self._reconnect_min_s,
+            maximum_s=self._reconnect_max_s,
+            draw=self._random.random(),
+        )
+        self._attempt += 1
+        if was_connected:
+            self._listener.disconnected(reason)
+
+    def _poll(self, timeout_s: float, fd: int | None) -> int:
+        """Wait for the socket or `wake`; return the socket's events."""
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        if fd is not None:
+            wants = self._paho is not None and self._paho.want_write()
+            poll.register(fd, select.POLLIN | (select.POLLOUT if wants else 0))
+        events = dict(poll.poll(max(0.0, timeout_s) * 1000))
+        if events.pop(self._wake, 0):
+            os.eventfd_read(self._wake)
+        return events.get(fd, 0) if fd is not None else 0
+
+    # --- what the library tells --------------------------------------------------------------
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        _userdata: object,
+        _flags: paho.ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self._down(f"the broker refuses us: {reason}")
+            return
+        assert client is self._paho
+        self._in_flight_limit = getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM)
+        self.is_connected, self.error, self._attempt = True, "", 0
+        self.connects += 1
+        self._listener.connected()
+
+    def _on_disconnect(
+        self,
+        client: paho.Client,
+        _userdata: object,
+        _flags: paho.DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if client is self._paho:
+            self._down(f"the link is lost: {reason}")
+
+    def _on_message(
+        self, client: paho.Client, _userdata: object, message: paho.MQTTMessage
+    ) -> None:
+        if client is self._paho:
+            self._listener.received(
+                Message(
+                    message.topic,
+                    bytes(message.payload),
+                    message.retain,
+                    message.qos,
+                    message.mid,
+                    self.connects,
+                )
+            )
+
+    def _on_publish(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        mid: int,
+        reason: ReasonCode,
+        _properties: Properties,
+    ) -> None:
+        self._in_flight.discard(mid)
+        self.error = f"the broker refuses a message: {reason}" if reason.is_failure else ""
+        if self._waiting and self._paho is not None:
+            topic, payload, retain, extra = self._waiting.popleft()
+            self._send(topic, payload, qos=1, retain=retain, extra=extra)
+
+
+def _properties(packet: int) -> Properties:
+    return Properties(packet)  # type: ignore[no-untyped-call]  # the library leaves it untyped
+
+
+def _has_pending(sock: object) -> bool:
+    """Tell whether TLS holds bytes that the kernel no longer announces."""
+    pending = getattr(sock, "pending", None)
+    return pending is not None and pending() > 0
+
+
+def _password(path: str) -> str | None:
+    if not path:
+        return None
+    return Path(path).read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Say why a connection failed, in one line."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__

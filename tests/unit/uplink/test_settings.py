@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from edge_agent.errors import ConfigError
+from edge_agent.uplink.settings import MqttSettings, Plaintext, check_security
+
+TLS = {"tls_ca": "ca.pem", "tls_cert": "c.pem", "tls_key": "k.pem"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        MqttSettings(),
+        MqttSettings(host="localhost"),
+        MqttSettings(host="::1"),
+        MqttSettings(host="10.0.0.7", **TLS),
+        MqttSettings(host="10.0.0.7", tls_ca="ca.pem"),
+        MqttSettings(host="broker", allow_plaintext=Plaintext.ANYWHERE),
+    ],
+)
+def test_what_is_safe_or_asked_for_may_be(settings: MqttSettings) -> None:
+    check_security(settings, origin="agent.toml")
+    assert settings.host
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7", "broker", "127.0.0.1.example.com", "localhost.evil"])
+def test_nothing_leaves_the_device_in_clear(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"agent.toml: mqtt.tls_ca: .* would be in clear"):
+        check_security(MqttSettings(host=host), origin="agent.toml")
+
+
+def test_a_certificate_needs_its_key_and_its_authority() -> None:
+    with pytest.raises(ConfigError, match=r"mqtt\.tls_key"):
+        check_security(MqttSettings(tls_ca="a", tls_cert="b"), origin="x")
+    with pytest.raises(ConfigError, match=r"mqtt\.tls_cert"):
+        check_security(MqttSettings(tls_ca="a", tls_key="b"), origin="x")
+    with pytest.raises(ConfigError, match=r"mqtt\.tls_ca"):
+        check_security(MqttSettings(tls_cert="a", tls_key="b"), origin="x")

@@ -1,0 +1,230 @@
+"""The uplink against a real broker, with a source in memory and a collector played by the test."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from edge_agent.topics import Topics
+from edge_agent.uplink import wire
+from edge_agent.uplink.client import Client, Identity, Message
+from edge_agent.uplink.settings import MqttSettings, UplinkSettings
+from edge_agent.uplink.uplink import Uplink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.broker import Broker
+
+pytestmark = pytest.mark.broker
+
+TOPICS = Topics("edge/v1", "dev1")
+FAST = UplinkSettings(ack_timeout_ms=200, reconnect_min_ms=20, reconnect_max_ms=50)
+
+
+class Batch(msgspec.Struct, frozen=True):
+    batch: int
+    kind: str
+    stream: str
+    data: bytes = b"data"
+    content_type: str = "application/test"
+    encoding: str = "none"
+
+
+class Lane(msgspec.Struct, frozen=True):
+    name: str
+    urgent: bool
+
+
+class Source:
+    """Batches in memory."""
+
+    def __init__(self) -> None:
+        self.lanes = [Lane("slow", urgent=False), Lane("quick", urgent=True)]
+        self.batches = {"slow": [Batch(n, "slow", "a1") for n in range(1, 6)], "quick": []}
+        self.acknowledged: list[tuple[str, list[tuple[int, int]]]] = []
+        self.broken = False
+
+    def pending(self, lane: str, *, after: int, limit: int) -> Sequence[Batch]:
+        if self.broken:
+            raise OSError("the disk is gone")
+        return [batch for batch in self.batches[lane] if batch.batch > after][:limit]
+
+    def acknowledge(self, stream: str, ranges: Sequence[tuple[int, int]]) -> int:
+        self.acknowledged.append((stream, list(ranges)))
+        return sum(high - low + 1 for low, high in ranges)
+
+
+class Peer:
+    """Another client of the broker, on a thread of its own."""
+
+    def __init__(self, broker: Broker, *subscriptions: str) -> None:
+        self.inbox: queue.Queue[Message] = queue.Queue()
+        self._subscriptions = subscriptions
+        self._outbox: queue.Queue[tuple[str, bytes]] = queue.Queue()
+        self._stop = threading.Event()
+        settings = MqttSettings(port=broker.port, session_expiry_s=0)
+        self._client = Client(
+            settings, Identity(client_id="peer"), self, reconnect_min_s=0.02, reconnect_max_s=0.05
+        )
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def connected(self) -> None:
+        for topic in self._subscriptions:
+            self._client.subscribe(topic)
+
+    def disconnected(self, reason: str) -> None:
+        pass
+
+    def received(self, message: Message) -> None:
+        self.inbox.put(message)
+
+    def send(self, topic: str, payload: bytes) -> None:
+        self._outbox.put((topic, payload))
+        self._client.wake()
+
+    def get(self) -> Message:
+        return self.inbox.get(timeout=5)
+
+    def close(self) -> None:
+        self._stop.set()
+        self._client.wake()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._client.pump(0.1)
+            while self._client.is_connected and not self._outbox.empty():
+                self._client.publish(*self._outbox.get(), qos=1)
+        self._client.close()
+
+
+def eventually(condition: Callable[[], bool], within_s: float = 5.0) -> None:
+    end = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+def faults() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def uplink(broker: Broker, source: Source, faults: list[str]) -> Iterator[Uplink]:
+    uplink = Uplink(
+        source,
+        TOPICS,
+        mqtt=MqttSettings(port=broker.port),
+        settings=FAST,
+        birth=b"birth",
+        death=b"death",
+        on_fault=faults.append,
+    )
+    yield uplink
+    uplink.stop()
+
+
+def test_forgotten_only_when_committed(broker: Broker, source: Source, uplink: Uplink) -> None:
+    peer = Peer(broker, TOPICS.batch("+"))
+    uplink.start()
+    got = [peer.get().topic for _ in range(5)]
+    assert got == ["edge/v1/dev1/batch/slow"] * 5
+    again = [peer.get() for _ in range(5)]  # the broker took them, the collector did not say so
+    assert len(again) == 5
+    assert source.acknowledged == []
+    peer.send(TOPICS.ack, wire.encode(wire.Ack(stream="a1", batches=[(1, 4)])))
+    eventually(lambda: uplink.state().in_flight == 1)
+    assert source.acknowledged == [("a1", [(1, 4)])]
+    assert uplink.state().acked_batches == 4
+    assert uplink.state().resent_batches >= 5
+    assert uplink.state().sent_bytes == 4 * uplink.state().sent_batches
+    peer.close()
+
+
+def test_urgent_lanes_go_first(broker: Broker, source: Source, uplink: Uplink) -> None:
+    source.batches["quick"] = [Batch(1, "quick", "b2")]
+    peer = Peer(broker, TOPICS.batch("+"))
+    uplink.start()
+    assert peer.get().topic == TOPICS.batch("quick")
+    peer.close()
+
+
+def test_nobody_waits(broker: Broker, uplink: Uplink) -> None:
+    broker.kill()
+    uplink.start()
+    began = time.monotonic()
+    for index in range(5000):
+        uplink.publish_live(TOPICS.verdict("s"), b"%d" % index)
+    assert time.monotonic() - began < 1
+    assert uplink.state().live_dropped == 5000
+    assert not uplink.state().connected
+    eventually(lambda: "refused" in uplink.state().error)
+
+
+def test_live_messages_arrive(broker: Broker, uplink: Uplink) -> None:
+    peer = Peer(broker, TOPICS.verdict("+"))
+    uplink.start()
+    eventually(lambda: uplink.state().connected)
+
+    def arrives() -> bool:
+        uplink.publish_live(TOPICS.verdict("s"), b"ok")
+        return not peer.inbox.empty()
+
+    eventually(arrives)
+    assert peer.get().payload == b"ok"
+    peer.close()
+
+
+def test_never_dies(broker: Broker, source: Source, uplink: Uplink, faults: list[str]) -> None:
+    source.broken = True
+    peer = Peer(broker, TOPICS.batch("+"))
+    uplink.start()
+    eventually(lambda: len(faults) >= 2)
+    assert "the disk is gone" in faults[0]
+    peer.send(TOPICS.ack, b"not an ack")
+    eventually(lambda: any("WireError" in fault for fault in faults))
+    source.broken = False
+    assert peer.get().topic == TOPICS.batch("slow")
+    assert uplink.state().faults == len(faults)
+    peer.close()
+
+
+def test_a_broker_without_memory_is_told_again(broker: Broker, uplink: Uplink) -> None:
+    uplink.start()
+    eventually(lambda: uplink.state().connected)
+    uplink.publish_live(TOPICS.alarm_state("light"), b"raised", retain=True, qos=1)
+    eventually(lambda: uplink.state().live_sent == 1)
+    broker.kill()
+    eventually(lambda: not uplink.state().connected)
+    broker.start()
+    eventually(lambda: uplink.state().connects == 2)
+    eventually(lambda: uplink.state().live_sent == 2)
+    peer = Peer(broker, TOPICS.birth, TOPICS.alarm_state("+"))
+    got = {message.topic: message for message in (peer.get(), peer.get())}
+    assert got[TOPICS.birth].payload == b"birth"
+    assert got[TOPICS.alarm_state("light")].payload == b"raised"
+    assert all(message.retain for message in got.values())
+    peer.close()
+
+
+def test_a_clean_stop_leaves_the_death(broker: Broker, uplink: Uplink) -> None:
+    uplink.start()
+    eventually(lambda: uplink.state().connected)
+    uplink.stop()
+    uplink.publish_live("x", b"too late")
+    peer = Peer(broker, TOPICS.birth)
+    assert peer.get().payload == b"death"
+    peer.close()
