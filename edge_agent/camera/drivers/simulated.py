@@ -18,13 +18,13 @@ import numpy as np
 
 from edge_agent.camera.frame import EndOfFrames, Frame, Image, Truth
 from edge_agent.camera.simulation.light import NOMINAL, Light, LightChange, light_at, view
-from edge_agent.camera.simulation.parts import Line, Part, centre_on_frame, make_part
-from edge_agent.camera.simulation.render import Renderer, scale_of
+from edge_agent.camera.simulation.parts import Line, Part, centre_on_frame, make_part, scale_of
 from edge_agent.camera.triggers import Late, Trigger, make_pacer
 from edge_agent.errors import CameraError, ConfigError
 
 if TYPE_CHECKING:
     from edge_agent.camera.simulation.light import Matrix
+    from edge_agent.camera.simulation.render import Renderer
 
 _FLICKER_TAKT_MS = 100.0
 """Time between parts for a flickering light, where the line has no takt."""
@@ -83,7 +83,7 @@ def render(
     """Draw the frame of one part; slow, because all that frames share is drawn for it alone."""
     if out is None:
         out = np.empty((settings.height, settings.width, 3), np.uint8)
-    renderer = Renderer(settings.width, settings.height, noise=settings.noise)
+    renderer = _make_renderer(settings)
     part = make_part(settings.line, number)
     renderer.draw(part, light, out, time_s=_time_s(settings, number))
     return out
@@ -117,7 +117,7 @@ class Driver:
         """Draw what frames share and start the takt."""
         settings = self._settings
         if self._renderer is None:
-            self._renderer = Renderer(settings.width, settings.height, noise=settings.noise)
+            self._renderer = _make_renderer(settings)
             shape = (settings.height, settings.width, 3)
             self._ring = [np.zeros(shape, np.uint8) for _ in range(settings.buffers)]
         self._offset = self._last
@@ -198,6 +198,14 @@ class Driver:
 def part_id(settings: Settings, number: int) -> str:
     """Return the id of part `number`."""
     return f"{settings.seed}-{number:06d}"
+
+
+def _make_renderer(settings: Settings) -> Renderer:
+    from edge_agent.camera.simulation.render import (  # noqa: PLC0415 - OpenCV, not for settings
+        Renderer,
+    )
+
+    return Renderer(settings.width, settings.height, noise=settings.noise)
 
 
 def _time_s(settings: Settings, number: int) -> float:

@@ -13,6 +13,9 @@ import math
 import msgspec
 import numpy as np
 
+NOMINAL_SIZE = (640, 480)
+"""Frame size that lengths are given for."""
+
 RADIUS = 165.0
 BORE_RADIUS = 46.0
 HUB_RADIUS = 78.0
@@ -103,6 +106,11 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     defect_rate: float
     defect_size_px_min: float
     defect_size_px_max: float
+
+
+def scale_of(width: int, height: int) -> float:
+    """Return the size of a frame against the nominal one."""
+    return min(width / NOMINAL_SIZE[0], height / NOMINAL_SIZE[1])
 
 
 def hole_angle_deg(index: int) -> float:

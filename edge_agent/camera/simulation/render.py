@@ -25,13 +25,7 @@ if TYPE_CHECKING:
     from edge_agent.camera.simulation.face import Map
     from edge_agent.camera.simulation.light import Light, Matrix
 
-NOMINAL_SIZE = (640, 480)
 _NOISES = 1 << 18
-
-
-def scale_of(width: int, height: int) -> float:
-    """Return the size of a frame against the nominal one."""
-    return min(width / NOMINAL_SIZE[0], height / NOMINAL_SIZE[1])
 
 
 class Renderer:
@@ -46,7 +40,7 @@ class Renderer:
             noise: Sensor noise; 1.0 is that of `sensor`.
         """
         self._size = (width, height)
-        self._scale = scale_of(width, height)
+        self._scale = parts.scale_of(width, height)
         self._scene = draw_scene(width, height, scale=self._scale)
         self._face = face.draw_face(self._scale)
         self._shade = face.draw_shade(self._scale)
