@@ -160,6 +160,7 @@ class Client:
         if self._paho is not None and self.is_connected:
             self._paho.on_disconnect = None
             self._paho.disconnect()
+        self.is_connected = False  # nobody needs to hear of it
         self._down("closed")
         with self._wake_lock:
             os.close(self._wake)

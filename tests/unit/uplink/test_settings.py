@@ -5,8 +5,6 @@ import pytest
 from edge_agent.errors import ConfigError
 from edge_agent.uplink.settings import MqttSettings, Plaintext, check_security
 
-TLS = {"tls_ca": "ca.pem", "tls_cert": "c.pem", "tls_key": "k.pem"}
-
 
 @pytest.mark.parametrize(
     "settings",
@@ -14,7 +12,7 @@ TLS = {"tls_ca": "ca.pem", "tls_cert": "c.pem", "tls_key": "k.pem"}
         MqttSettings(),
         MqttSettings(host="localhost"),
         MqttSettings(host="::1"),
-        MqttSettings(host="10.0.0.7", **TLS),
+        MqttSettings(host="10.0.0.7", tls_ca="ca.pem", tls_cert="c.pem", tls_key="k.pem"),
         MqttSettings(host="10.0.0.7", tls_ca="ca.pem"),
         MqttSettings(host="broker", allow_plaintext=Plaintext.ANYWHERE),
     ],

@@ -66,7 +66,7 @@ class Peer:
     def __init__(self, broker: Broker, *subscriptions: str) -> None:
         self.inbox: queue.Queue[Message] = queue.Queue()
         self._subscriptions = subscriptions
-        self._outbox: queue.Queue[tuple[str, bytes]] = queue.Queue()
+        self._orders: queue.Queue[Callable[[], object]] = queue.Queue()
         self._stop = threading.Event()
         settings = MqttSettings(port=broker.port, session_expiry_s=0)
         self._client = Client(
@@ -74,10 +74,12 @@ class Peer:
         )
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
+        assert self.inbox.get(timeout=5).topic == "probe"  # all subscriptions stand
 
     def connected(self) -> None:
-        for topic in self._subscriptions:
+        for topic in ("probe", *self._subscriptions):
             self._client.subscribe(topic)
+        self._client.publish("probe", b"")
 
     def disconnected(self, reason: str) -> None:
         pass
@@ -86,7 +88,11 @@ class Peer:
         self.inbox.put(message)
 
     def send(self, topic: str, payload: bytes) -> None:
-        self._outbox.put((topic, payload))
+        self._orders.put(lambda: self._client.publish(topic, payload, qos=1))
+        self._client.wake()
+
+    def subscribe(self, topic: str) -> None:
+        self._orders.put(lambda: self._client.subscribe(topic))
         self._client.wake()
 
     def get(self) -> Message:
@@ -100,8 +106,8 @@ class Peer:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._client.pump(0.1)
-            while self._client.is_connected and not self._outbox.empty():
-                self._client.publish(*self._outbox.get(), qos=1)
+            while self._client.is_connected and not self._orders.empty():
+                self._orders.get()()
         self._client.close()
 
 
@@ -212,7 +218,9 @@ def test_a_broker_without_memory_is_told_again(broker: Broker, uplink: Uplink) -
     broker.start()
     eventually(lambda: uplink.state().connects == 2)
     eventually(lambda: uplink.state().live_sent == 2)
-    peer = Peer(broker, TOPICS.birth, TOPICS.alarm_state("+"))
+    peer = Peer(broker)
+    for topic in (TOPICS.birth, TOPICS.alarm_state("+")):
+        peer.subscribe(topic)
     got = {message.topic: message for message in (peer.get(), peer.get())}
     assert got[TOPICS.birth].payload == b"birth"
     assert got[TOPICS.alarm_state("light")].payload == b"raised"
@@ -225,6 +233,7 @@ def test_a_clean_stop_leaves_the_death(broker: Broker, uplink: Uplink) -> None:
     eventually(lambda: uplink.state().connected)
     uplink.stop()
     uplink.publish_live("x", b"too late")
-    peer = Peer(broker, TOPICS.birth)
+    peer = Peer(broker)
+    peer.subscribe(TOPICS.birth)
     assert peer.get().payload == b"death"
     peer.close()
