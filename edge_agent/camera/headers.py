@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import struct
+import zlib
 
 import msgspec
 
@@ -61,7 +62,7 @@ def parse_header(data: bytes) -> Header:
     found = _format_of(data)
     try:
         width, height = _SIZES[found](data)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         raise BadHeaderError(f"the {found} file is cut short in its header") from error
     if width <= 0 or height <= 0:
         raise BadHeaderError(f"the {found} file claims {width}x{height} pixels")
@@ -113,13 +114,22 @@ def _png_size(data: bytes) -> tuple[int, int]:
 
 
 def _png_is_whole(data: bytes) -> bool:
-    """Walk the chunks to IEND (PNG specification, 5.3)."""
+    """Walk the chunks to IEND, and check their sums (PNG specification, 5.3).
+
+    Raises:
+        BadHeaderError: A sum is wrong.
+    """
     at = 8
     while at + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
-        at += 12 + length
+        end = at + 8 + length
+        if end + 4 > len(data):
+            return False
+        if zlib.crc32(memoryview(data)[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            raise BadHeaderError("the PNG file is damaged: a checksum is wrong")
         if kind == b"IEND":
-            return bool(at <= len(data))
+            return True
+        at = end + 4
     return False
 
 

@@ -92,10 +92,10 @@ def _walk(folder: Path, skip: frozenset[str]) -> Iterator[Path]:
         yield from (Path(root, name) for name in files if not name.startswith("."))
 
 
-def _natural(path: Path) -> list[list[tuple[int, str]]]:
+def _natural(path: Path) -> list[list[tuple[int, int, str]]]:
     """Return a sort key: numbers by value, folder by folder."""
     return [
-        [(int(digits), "") if digits else (-1, text) for digits, text in _pieces(part)]
+        [(0, int(digits), "") if digits else (1, 0, text) for digits, text in _pieces(part)]
         for part in path.parts
     ]
 
@@ -108,22 +108,28 @@ def _read_bytes(path: Path, *, limit: int) -> bytes:
     try:
         # A pipe or device with an image's name must not hold the reader up.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - an open descriptor, not a path
-            info = os.fstat(descriptor)
-            if not stat.S_ISREG(info.st_mode):
-                kind = "a folder" if stat.S_ISDIR(info.st_mode) else "not a regular file"
-                raise ImageError(f"{path}: {kind}, not an image")
-            if info.st_size > limit:
-                raise ImageError(
-                    f"{path}: {info.st_size / 1e6:.0f} MB; more than any image within the pixel"
-                    " limit needs; make it smaller or raise the limit"
-                )
-            data = file.read()
+        try:
+            _check_file(path, os.fstat(descriptor), limit)
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
     if not data:
         raise ImageError(f"{path}: the file is empty; replace it")
     return data
+
+
+def _check_file(path: Path, info: os.stat_result, limit: int) -> None:
+    if not stat.S_ISREG(info.st_mode):
+        kind = "a folder" if stat.S_ISDIR(info.st_mode) else "not a regular file"
+        raise ImageError(f"{path}: {kind}, not an image")
+    if info.st_size > limit:
+        raise ImageError(
+            f"{path}: {info.st_size / 1e6:.0f} MB; more than any image within the pixel"
+            " limit needs; make it smaller or raise the limit"
+        )
 
 
 def _check_size(path: Path, header: Header, max_pixels: int) -> None:
