@@ -58,7 +58,8 @@ class _Server(socketserver.ThreadingUnixStreamServer):
             request = json.loads(line)
             if not isinstance(request, dict) or request.get("verb") not in self.handlers:
                 verbs = ", ".join(sorted(self.handlers))
-                raise ControlError(f"unknown request: give a verb, one of {verbs}")
+                unknown = f"unknown request: give a verb, one of {verbs}"
+                return msgspec.json.encode({"ok": False, "error": unknown})
             result = self.handlers[request["verb"]](request)
             return msgspec.json.encode({"ok": True, "result": result})
         except ValueError as error:

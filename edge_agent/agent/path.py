@@ -22,9 +22,10 @@ from edge_agent.camera.frame import Frame
 from edge_agent.decision.outputs import Output, VerdictMessage
 from edge_agent.decision.verdict import Cause, Decision, Thresholds, Verdict, judge
 from edge_agent.errors import EngineError, SpoolError
-from edge_agent.inspection.tasks.anomaly import Inspection, Inspector
+from edge_agent.inspection.tasks.anomaly import Inspection
 from edge_agent.lighting import LightState, LightWatch
 from edge_agent.record.inspection import InspectionRecord, Latency, Lighting, encode
+from edge_agent.rollout.live import LiveModel
 
 log = logging.getLogger(__name__)
 
@@ -32,24 +33,6 @@ LANE = "inspections"
 _UNWATCHED = Lighting("unwatched")
 _NO_MODEL = Cause("no_model", "no bundle is installed at this station")
 _NEVER = Thresholds(1.0, 1.0)
-
-
-class LiveModel(msgspec.Struct, frozen=True):
-    """The model that decides, with what the record says of it.
-
-    Attributes:
-        inspector: Runs it.
-        thresholds: What its scores are held against.
-        bundle: Name and version.
-        digest: First 12 digits of the bundle's digest.
-        watch: The light as this bundle wants it; None when it is not watched.
-    """
-
-    inspector: Inspector
-    thresholds: Thresholds
-    bundle: str
-    digest: str
-    watch: LightWatch | None
 
 
 class Recorder(Protocol):

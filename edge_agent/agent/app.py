@@ -1,0 +1,344 @@
+"""The agent as a process: build every stage, run them, drain them, stop them.
+
+Invariants:
+    - Stages start from the end of the path to its beginning and stop the other way round, so that
+      nothing is handed to a stage that is not there.
+    - systemd hears READY after every station has its threads, and WATCHDOG only while every
+      station's judging thread is alive.
+    - `stop` judges the parts that wait and seals what is open; what the collector has not
+      acknowledged stays in the spool.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge_agent import __version__, clock
+from edge_agent.agent.control import ControlServer
+from edge_agent.agent.desk import AlarmDesk
+from edge_agent.agent.notify import notify, watchdog_s
+from edge_agent.agent.path import PartPath
+from edge_agent.agent.station import Station
+from edge_agent.agent.status import (
+    LaneStatus,
+    LastPart,
+    StationStatus,
+    Status,
+    UplinkStatus,
+    percentiles,
+    resident_mb,
+)
+from edge_agent.alarms.book import Alarm, Transition
+from edge_agent.alarms.catalogue import MODEL, SPOOL, STAGE, AlarmKind
+from edge_agent.alarms.state import AlarmEvent
+from edge_agent.camera.registry import make_camera
+from edge_agent.config import AgentConfig
+from edge_agent.config import Station as StationConfig
+from edge_agent.decision.outputs.mqtt import MqttOutput
+from edge_agent.errors import BundleError, SpoolError, UsageError
+from edge_agent.rollout.live import LiveModel, make_live
+from edge_agent.rollout.slots import Slots
+from edge_agent.spool.spool import Lane, Spool
+from edge_agent.topics import Topics
+from edge_agent.uplink.uplink import Uplink
+
+log = logging.getLogger(__name__)
+
+LANES = (
+    Lane("alarms", "alarms", urgent=True),
+    Lane("inspections", "inspections"),
+    Lane("health", "health"),
+)
+"""The most important first: eviction begins with the last."""
+
+BIRTH_SCHEMA = "edge/birth/1"
+_TICK_S = 0.5
+_STALLED_S = 10.0
+"""A judging thread that was not seen for this long is stuck."""
+
+
+class Agent:
+    """All stages of one device.
+
+    Args:
+        config: What to build.
+
+    Raises:
+        EdgeError: A stage cannot be built; nothing was started.
+    """
+
+    def __init__(self, config: AgentConfig) -> None:
+        self.config = config
+        self._started = time.monotonic()
+        self._stopping = threading.Event()
+        self._models: dict[str, dict[str, LiveModel]] = {name: {} for name in config.station}
+        self._model_lock = threading.Lock()
+        topics = Topics(config.mqtt.root, config.device)
+        self._topics = topics
+        state_dir = Path(config.state_dir)
+        self.spool = Spool(state_dir / "spool", LANES, config.spool)
+        self.uplink = Uplink(
+            self.spool,
+            topics,
+            mqtt=config.mqtt,
+            settings=config.uplink,
+            birth=self._birth(online=True),
+            death=self._birth(online=False),
+        )
+        self.spool.on_sealed = self.uplink.wake
+        self.desk = AlarmDesk(self.spool, self._announce, state_dir / "alarms.json")
+        self.stations = {name: self._build(name, each) for name, each in config.station.items()}
+        self._control = ControlServer(
+            config.socket_path,
+            {
+                "status": lambda _request: self.status(),
+                "reload": self._on_reload,
+                "trigger": self._on_trigger,
+                "finish": self._on_finish,
+                "acknowledge": self._on_acknowledge,
+            },
+        )
+
+    # --- run ---------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run until `request_stop`; then drain and stop."""
+        self.start()
+        try:
+            self._supervise()
+        finally:
+            self.stop()
+
+    def start(self) -> None:
+        """Start every stage, the last of the path first."""
+        self.desk.start()
+        self.uplink.start()
+        for alarm in self.desk.alarms():  # what a killed agent left standing is said again
+            self._publish_state(alarm)
+        for name in self.stations:
+            self._load_live(name)
+        for station in self.stations.values():
+            station.start()
+        self._control.start()
+        notify(f"READY=1\nSTATUS=inspecting with {len(self.stations)} stations")
+        log.info(
+            "device %s is inspecting; stations: %s", self.config.device, ", ".join(self.stations)
+        )
+
+    def request_stop(self) -> None:
+        """Ask `run` to return; may be called from a signal handler."""
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """Stop every stage, the first of the path first."""
+        notify("STOPPING=1")
+        self._stopping.set()
+        self._control.close()
+        for station in self.stations.values():
+            station.stop()
+        self._keep_health()
+        self.desk.close()
+        try:
+            self.spool.flush()
+        except SpoolError as error:
+            log.error("open batches stay in the journal: %s", error)  # noqa: TRY400 - one line
+        self.uplink.stop()
+        self.spool.close()
+        log.info("stopped; %d records wait for the collector", self.spool.backlog().records)
+
+    def _supervise(self) -> None:
+        """Look after the stages: watchdog, spool alarm, health records."""
+        next_health = time.monotonic() + self.config.health.interval_s
+        patience_s = watchdog_s()
+        while not self._stopping.wait(min(_TICK_S, patience_s / 3) if patience_s else _TICK_S):
+            stuck = [
+                name
+                for name, station in self.stations.items()
+                if station.heartbeat_age_s() > _STALLED_S
+            ]
+            for name in stuck:
+                self.desk.observe(STAGE, name, "judging does not answer")
+            if not stuck:
+                notify("WATCHDOG=1")
+            self.desk.observe(SPOOL, "sealing", self.spool.stats().error)
+            if time.monotonic() >= next_health:
+                next_health += self.config.health.interval_s
+                self._keep_health()
+
+    def _keep_health(self) -> None:
+        stamp = clock.now()
+        record = {
+            "time": clock.iso(stamp.wall_ns), "wall_ns": stamp.wall_ns, "mono_ns": stamp.mono_ns,
+            "boot": clock.boot_id(), "status": self.status(),
+        }  # fmt: skip
+        try:
+            self.spool.append("health", msgspec.json.encode(record))
+        except SpoolError as error:
+            self.desk.observe(SPOOL, "health", str(error))
+
+    # --- build -------------------------------------------------------------------------------
+
+    def _build(self, name: str, config: StationConfig) -> Station:
+        def observe(kind: AlarmKind, text: str) -> None:
+            self.desk.observe(kind, name, text)
+
+        path = PartPath(
+            name,
+            self.spool,
+            outputs=(MqttOutput(self.uplink.publish_live, self._topics.verdict(name)),),
+            observe=observe,
+            deadline_ms=config.decision.deadline_ms,
+        )
+        camera = config.camera
+        return Station(
+            name,
+            lambda: make_camera(
+                camera.driver, camera.settings, station=name, trigger=camera.trigger
+            ),
+            path,
+            queue_frames=config.queue,
+            observe=observe,
+        )
+
+    def _load_live(self, name: str) -> str:
+        """Make the live bundle of a station decide; return its digest, empty for none.
+
+        The model before stays loaded, so that going back to it takes no time.
+        """
+        config = self.config.station[name]
+        with self._model_lock:
+            kept = self._models[name]
+            path = self.stations[name].path
+            try:
+                bundle = Slots(self.config.slots_dir(name)).live()
+                if bundle is None:
+                    return ""
+                model = kept.get(bundle.digest)
+                if model is None:
+                    model = make_live(
+                        bundle,
+                        config.inspection.engine,
+                        config.inspection,
+                        watch=config.lighting.watch == "on",
+                        baseline=Path(config.lighting.baseline)
+                        if config.lighting.baseline
+                        else None,
+                    )
+            except (BundleError, UsageError) as error:
+                log.error("station %s: %s", name, error)  # noqa: TRY400 - one line says it
+                self.desk.observe(MODEL, name, str(error))
+                return path.model.digest if path.model else ""
+            before = path.model
+            path.model = model
+            self._models[name] = {bundle.digest: model}
+            if before is not None and before is not model:
+                digest = next(key for key, each in kept.items() if each is before)
+                self._models[name][digest] = before
+            log.info("station %s: %s decides", name, bundle.label)
+            return bundle.digest
+
+    # --- orders ------------------------------------------------------------------------------
+
+    def _on_reload(self, request: dict[str, Any]) -> dict[str, str]:
+        """Let the live bundle of a station decide from the next part on."""
+        return {"digest": self._load_live(self._station(request))}
+
+    def _on_trigger(self, request: dict[str, Any]) -> dict[str, str]:
+        name = self._station(request)
+        camera = self.stations[name].camera
+        if camera is None:
+            raise UsageError(f"station {name}: its camera is not open")
+        camera.trigger()
+        return {"station": name}
+
+    def _on_finish(self, request: dict[str, Any]) -> dict[str, str]:
+        """Take no more parts at a station; those that wait are judged."""
+        name = self._station(request)
+        self.stations[name].stop()
+        return {"station": name}
+
+    def _on_acknowledge(self, request: dict[str, Any]) -> dict[str, str]:
+        key = str(request.get("key", ""))
+        self.desk.act(key, AlarmEvent.ACKNOWLEDGE)
+        return {"key": key}
+
+    def _station(self, request: dict[str, Any]) -> str:
+        name = request.get("station")
+        if name not in self.stations:
+            raise UsageError(f"station {name!r}: unknown; there are {', '.join(self.stations)}")
+        return str(name)
+
+    # --- what is said ------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """Say how everything is doing."""
+        stats = self.spool.stats()
+        link = self.uplink.state()
+        return Status(
+            device=self.config.device,
+            version=__version__,
+            pid=os.getpid(),
+            state="stopping" if self._stopping.is_set() else "running",
+            uptime_s=round(time.monotonic() - self._started, 1),
+            rss_mb=resident_mb(),
+            stations={
+                name: self._station_status(station) for name, station in self.stations.items()
+            },
+            alarms=self.desk.standing(),
+            spool={
+                name: LaneStatus(
+                    lane.stream, lane.appended, lane.backlog.records, lane.evicted + lane.damaged
+                )
+                for name, lane in stats.lanes.items()
+            },
+            backlog_bytes=self.spool.backlog().bytes,
+            uplink=UplinkStatus(link.connected, link.sent_bytes, link.acked_batches, link.error),
+        )
+
+    def _station_status(self, station: Station) -> StationStatus:
+        counts = station.counts()
+        model = station.path.model
+        last = counts.last.record if counts.last else None
+        return StationStatus(
+            parts=counts.parts,
+            verdicts=counts.verdicts,
+            finished=station.finished.is_set(),
+            faults=counts.faults,
+            bundle=model.bundle if model else "",
+            model=model.digest if model else "",
+            engine=model.inspector.engine if model else "",
+            latency_ms=percentiles(counts.latencies_ns),
+            last=LastPart(
+                last.part, last.verdict.value, last.scores.get("anomaly"), last.lighting.state
+            )
+            if last
+            else None,
+        )
+
+    def _birth(self, *, online: bool) -> bytes:
+        return msgspec.json.encode(
+            {
+                "schema": BIRTH_SCHEMA,
+                "online": online,
+                "device": self.config.device,
+                "version": __version__,
+                "stations": list(self.config.station),
+                "boot": clock.boot_id(),
+                "started": clock.iso(time.time_ns()),
+            }
+        )
+
+    def _announce(self, transition: Transition, alarm: Alarm) -> None:
+        self.uplink.publish_live(self._topics.alarm, msgspec.json.encode(transition), qos=1)
+        self._publish_state(alarm)
+
+    def _publish_state(self, alarm: Alarm) -> None:
+        topic = self._topics.alarm_state(alarm.key)
+        self.uplink.publish_live(topic, msgspec.json.encode(alarm), retain=True, qos=1)

@@ -1,0 +1,99 @@
+"""Judge files that lie on a disk, by the same path as live parts but without a station."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from edge_agent.camera.frame import NO_IMAGE, Image
+from edge_agent.camera.images import read_image
+from edge_agent.decision.verdict import Cause, Verdict, judge
+from edge_agent.errors import EngineError, ImageError
+from edge_agent.inspection.tasks.anomaly import Map
+from edge_agent.rollout.live import LiveModel
+
+
+class FileLight(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The light in one file: its state against the baseline, and what is wrong with it."""
+
+    state: str
+    causes: tuple[str, ...] = ()
+
+
+class FileResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How one file came out; a line of `edge-agent inspect --json`.
+
+    Attributes:
+        path: As given or found.
+        verdict: `invalid` for a file that cannot be judged.
+        score: Higher is worse; None when no model looked.
+        threshold: From this score on it is `ng`.
+        latency_ms: From the decoded image to the verdict.
+        lighting: The light.
+        error: Why the file cannot be judged; empty if it can.
+    """
+
+    path: str
+    verdict: Verdict
+    score: float | None
+    threshold: float
+    latency_ms: float
+    lighting: FileLight
+    error: str = ""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A result with what an overlay is drawn from."""
+
+    result: FileResult
+    image: Image
+    map: Map | None
+
+
+def judge_files(files: Iterable[Path], model: LiveModel) -> Iterator[Judged]:
+    """Judge files one after another; a bad file is a result with its `error`."""
+    for file in files:
+        try:
+            image = read_image(file)
+        except ImageError as error:
+            yield Judged(_unjudged(file, model, str(error)), NO_IMAGE, None)
+            continue
+        yield _judge_image(file, image, model)
+
+
+def _judge_image(file: Path, image: Image, model: LiveModel) -> Judged:
+    begin = time.perf_counter_ns()
+    light = model.watch.update(image) if model.watch else None
+    try:
+        seen = model.inspector.inspect(image)
+    except EngineError as error:
+        return Judged(_unjudged(file, model, f"{file}: {error}"), image, None)
+    causes = light.causes if light else ()
+    hindrances = [Cause(cause.kind, cause.text, cause.size, cause.unit) for cause in causes]
+    decision = judge(seen.score, model.thresholds, hindrances)
+    result = FileResult(
+        path=str(file),
+        verdict=decision.verdict,
+        score=round(seen.score, 4),
+        threshold=model.thresholds.ng,
+        latency_ms=round((time.perf_counter_ns() - begin) / 1e6, 3),
+        lighting=FileLight(
+            light.level.value if light else "unwatched", tuple(cause.text for cause in causes)
+        ),
+    )
+    return Judged(result, image, seen.map)
+
+
+def _unjudged(file: Path, model: LiveModel, error: str) -> FileResult:
+    return FileResult(
+        path=str(file),
+        verdict=Verdict.INVALID,
+        score=None,
+        threshold=model.thresholds.ng,
+        latency_ms=0.0,
+        lighting=FileLight("unwatched"),
+        error=error,
+    )

@@ -1,0 +1,161 @@
+"""`edge-agent`: what runs on a device, and what a person does with it there."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge_agent import __version__
+from edge_agent.agent.control import ask
+from edge_agent.cli import baseline
+from edge_agent.cli import config as config_verbs
+from edge_agent.cli.demo import demo
+from edge_agent.cli.errors import run_app
+from edge_agent.cli.inspect import inspect
+from edge_agent.cli.status import show
+from edge_agent.config import DEFAULT_PATH, load
+from edge_agent.errors import ControlError, UsageError
+from edge_agent.rollout.bundle import Bundle
+from edge_agent.rollout.selftest import SampleResult, self_test
+from edge_agent.rollout.slots import Slots
+
+app = typer.Typer(
+    name="edge-agent",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Inspect parts on this device: run the agent, try models on files, see how it is doing.",
+)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+StationOption = Annotated[
+    str, typer.Option("--station", "-s", help="Which station; not needed if there is one.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        print(f"edge-agent {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(config: ConfigOption = DEFAULT_PATH) -> None:
+    """Run the agent until SIGTERM or Ctrl-C; systemd does this on a device.
+
+    Example: edge-agent run --config agent.toml
+    """
+    from edge_agent.agent.app import Agent  # noqa: PLC0415 - only this verb needs every stage
+
+    settings = load(config)
+    under_systemd = "systemd" if sys.stderr.isatty() is False else ""
+    form = "%(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(
+        level=settings.log_level.value.upper(),
+        format=form if under_systemd else "%(asctime)s " + form,
+        stream=sys.stderr,
+    )
+    agent = Agent(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: agent.request_stop())
+    agent.run()
+
+
+@app.command()
+def status(
+    config: ConfigOption = DEFAULT_PATH,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show how the running agent is doing: stations, alarms, spool, uplink.
+
+    Example: edge-agent status --json | jq .stations
+    """
+    answer = ask(load(config).socket_path, "status")
+    if as_json:
+        print(json.dumps(answer))
+    else:
+        show(answer)
+
+
+@app.command()
+def install(
+    bundle: Annotated[Path, typer.Argument(help="The bundle file.")],
+    config: ConfigOption = DEFAULT_PATH,
+    station: StationOption = "",
+) -> None:
+    """Put a bundle into the idle slot, test it on its own samples, and let it decide if they hold.
+
+    The bundle before stays in the other slot: `edge-agent rollback` goes back to it. A bundle that
+    is damaged or fails its test changes nothing.
+
+    Example: edge-agent install bracket-7.bundle --station press-4
+    """
+    settings = load(config)
+    name = _pick(list(settings.station), station)
+    inspection = settings.station[name].inspection
+    results: list[SampleResult] = []
+
+    def test(candidate: Bundle) -> None:
+        results.extend(self_test(candidate, inspection.engine, inspection))
+
+    installed = Slots(settings.slots_dir(name)).install(bundle, test)
+    print(f"{installed.label}: self-test held on {len(results)} samples; live at station {name}")
+    _tell_agent(settings.socket_path, name)
+
+
+@app.command()
+def rollback(config: ConfigOption = DEFAULT_PATH, station: StationOption = "") -> None:
+    """Go back to the bundle that decided before.
+
+    Example: edge-agent rollback --station press-4
+    """
+    settings = load(config)
+    name = _pick(list(settings.station), station)
+    bundle = Slots(settings.slots_dir(name)).roll_back()
+    print(f"{bundle.label} is live again at station {name}")
+    _tell_agent(settings.socket_path, name)
+
+
+def _pick(stations: list[str], wanted: str) -> str:
+    if wanted in stations:
+        return wanted
+    if wanted or len(stations) > 1:
+        what = f"station {wanted!r}: unknown" if wanted else "which station? Give --station"
+        raise UsageError(f"{what}; there are {', '.join(stations)}")
+    return stations[0]
+
+
+def _tell_agent(socket_path: Path, station: str) -> None:
+    """Let a running agent take over the live bundle; without one, it will at its start."""
+    if not socket_path.exists():
+        print("No agent is running here: it decides with this bundle from its next start on.")
+        return
+    try:
+        answer: dict[str, Any] = ask(socket_path, "reload", station=station)
+    except ControlError as error:
+        print(f"The running agent did not take it over: {error}; restart it", file=sys.stderr)
+        raise typer.Exit(1) from error
+    print(f"The running agent decides with it now ({answer['digest'][:12]}).")
+
+
+app.command()(inspect)
+app.command()(demo)
+app.add_typer(baseline.app, name="baseline")
+app.add_typer(config_verbs.app, name="config")
+
+
+def main() -> None:
+    """Run the command line."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()
