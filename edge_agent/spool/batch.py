@@ -7,9 +7,10 @@ the contract. Nothing here does IO.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from edge_agent.errors import WireError
 
@@ -25,6 +26,7 @@ SCHEMA = "edge/batch/1"
 CONTENT_TYPE = "application/vnd.edge.batch+ndjson"
 ENCODING = "zstd"
 LIMIT_BYTES = 64 * 2**20
+_Number = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 _WINDOW_LOG_MAX = 23  # 8 MiB: what a decoder must spend on a frame made by a stranger
 
 
@@ -37,8 +39,8 @@ class Loss(msgspec.Struct, frozen=True):
         reason: `evicted` (the quota was reached) or `damaged` (the disk gave back other bytes).
     """
 
-    first: int
-    last: int
+    first: _Number
+    last: _Number
     reason: Literal["evicted", "damaged"]
 
 
@@ -57,12 +59,12 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """
 
     schema: str
-    stream: str
-    batch: int
-    kind: str
-    first: int
-    last: int
-    count: int
+    stream: Annotated[str, Meta(pattern="^[0-9A-Za-z_-]{1,64}$")]
+    batch: _Number
+    kind: Annotated[str, Meta(pattern="^[a-z][a-z0-9_-]{0,31}$")]
+    first: _Number
+    last: _Number
+    count: _Number
     lost: tuple[Loss, ...] = ()
 
 
@@ -88,7 +90,7 @@ def decode(payload: bytes, *, limit_bytes: int = LIMIT_BYTES) -> tuple[Header, l
     lines = _inflate(payload, limit_bytes).split(b"\n")
     try:
         header = _HEADER.decode(lines[0])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"batch: the header line cannot be read: {error}") from error
     if header.schema != SCHEMA:
         raise WireError(f"batch: schema {header.schema[:64]!r} is not {SCHEMA!r}")
@@ -100,8 +102,6 @@ def decode(payload: bytes, *, limit_bytes: int = LIMIT_BYTES) -> tuple[Header, l
             f"batch: {len(records)} records where the header says {header.count} "
             f"({header.first} to {header.last})"
         )
-    if min(header.batch, header.first, header.count) < 1 or not header.stream:
-        raise WireError("batch: stream, batch, first and count must be given and at least 1")
     return header, records
 
 

@@ -43,10 +43,13 @@ def test_what_is_encoded_comes_back() -> None:
         (zstd.compress(b"\xff\n"), "header line"),
         (sealed(count=2, last=6), "3 records where the header says 2"),
         (sealed(last=8), "3 records where the header says 3"),
-        (sealed(batch=0), "at least 1"),
-        (sealed(first=-1, last=1), "at least 1"),
-        (sealed(stream=""), "at least 1"),
-        (batch.encode(header(kind="x" * 9), [*RECORDS[:2], b"a\nb"], level=3), "4 records"),
+        (sealed(batch=0), "batch"),
+        (sealed(first=-1, last=1), "first"),
+        (sealed(last=2**63), "last"),
+        (sealed(stream=""), "stream"),
+        (sealed(stream="a/b"), "stream"),
+        (sealed(kind="Alarms"), "kind"),
+        (batch.encode(header(kind="x"), [*RECORDS[:2], b"a\nb"], level=3), "4 records"),
     ],
 )
 def test_a_broken_batch_is_refused_with_its_reason(payload: bytes, text: str) -> None:

@@ -1,0 +1,238 @@
+"""Take batches in: one thread owns the link, one writes the database.
+
+Invariants, each held by a test of its name in tests/unit/collector/test_ingest.py or
+tests/integration/test_uplink_to_store.py:
+
+1. *commit before word*: neither broker nor device hears of a message before the transaction that
+   holds it is committed.
+2. *all is answered*: every message is stored or put in quarantine, and then acknowledged to the
+   broker: nothing stays in its queue for ever. The device is told of stored batches only.
+3. *a database that is away stops nothing*: the writer tries the same group again until it works.
+4. *never dies*: what cannot be stored in a group is stored alone, or put in quarantine.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_agent.collector import messages
+from edge_agent.collector.messages import Arrival, BirthSeen, Delivery, Rejected
+from edge_agent.collector.store import Group, Outcome, Store, StoreUnavailable
+from edge_agent.errors import StoreError
+from edge_agent.topics import Topics
+from edge_agent.uplink import wire
+from edge_agent.uplink.client import Acknowledge, Client, Identity, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_agent.collector.settings import CollectorConfig
+
+log = logging.getLogger(__name__)
+
+_PUMP_S = 0.5
+_RETRY_S = 0.5
+
+
+class Counts(msgspec.Struct):
+    """What happened since the start.
+
+    Attributes:
+        stored: Batches stored.
+        repeated: Batches that were there already.
+        rejected: Messages put in quarantine.
+        records: Records stored.
+        transactions: Commits.
+    """
+
+    stored: int = 0
+    repeated: int = 0
+    rejected: int = 0
+    records: int = 0
+    transactions: int = 0
+
+
+class _Done(msgspec.Struct, frozen=True):
+    """A group that is committed: whom to tell what."""
+
+    messages: list[Message]
+    told: dict[tuple[str, str], list[int]]  # by device and stream: the batches that are stored
+
+
+class Ingest:
+    """The running collector. `run` blocks; `stop` may come from any thread or a signal handler."""
+
+    def __init__(self, config: CollectorConfig, store: Store) -> None:
+        self._settings = config.ingest
+        self._root = config.mqtt.root
+        self._store = store
+        self._client = Client(
+            config.mqtt,
+            Identity(
+                client_id=config.ingest.client_id,
+                acknowledge=Acknowledge.BY_HAND,
+                receive_maximum=config.ingest.receive_maximum,
+            ),
+            self,
+            reconnect_max_s=5.0,
+        )
+        self._inbox: queue.SimpleQueue[tuple[Message, Arrival] | None] = queue.SimpleQueue()
+        self._done: deque[_Done] = deque()
+        self._stopping = threading.Event()
+        self._writer = threading.Thread(target=self._write, name="collector-writer")
+        self.counts = Counts()
+
+    def run(self) -> None:
+        """Take in what comes until `stop` is called; then finish what is begun."""
+        self._writer.start()
+        try:
+            while not self._stopping.is_set():
+                self._client.pump(_PUMP_S)
+                self._tell()
+        finally:
+            self._stopping.set()
+            self._inbox.put(None)
+            self._writer.join()
+            self._tell()
+            self._client.close()
+
+    def stop(self) -> None:
+        """Ask `run` to return."""
+        self._stopping.set()
+        self._client.wake()
+
+    # --- what the client tells (on the thread of `run`) --------------------------------------
+
+    def connected(self) -> None:
+        """See `Listener`."""
+        log.info("collector is connected")
+        self._client.subscribe(f"{self._root}/+/batch/+")
+        self._client.subscribe(f"{self._root}/+/birth")
+
+    def disconnected(self, reason: str) -> None:
+        """See `Listener`."""
+        log.warning("collector is down: %s", reason)
+
+    def received(self, message: Message) -> None:
+        """See `Listener`."""
+        self._inbox.put((message, Arrival(message.topic, message.payload, time.time_ns())))
+
+    def _tell(self) -> None:
+        """Tell broker and devices what is committed."""
+        while self._done:
+            done = self._done.popleft()
+            for (device, stream), numbers in done.told.items():
+                ack = wire.Ack(stream=stream, batches=wire.ranges(numbers))
+                self._client.publish(Topics(self._root, device).ack, wire.encode(ack), qos=1)
+            for message in done.messages:
+                self._client.acknowledge(message)
+
+    # --- the writer --------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        """Store what is in the inbox, as much at once as is there."""
+        while (first := self._inbox.get()) is not None:
+            taken = [first]
+            ended = False
+            while len(taken) < self._settings.group_batches and not self._inbox.empty():
+                item = self._inbox.get()
+                if item is None:
+                    ended = True
+                    break
+                taken.append(item)
+            try:
+                self._handle(taken)
+            except Exception:  # supervised: nobody is told, so the messages come again
+                log.exception("a group of %d messages was left out", len(taken))
+            if ended:
+                return
+
+    def _handle(self, taken: Sequence[tuple[Message, Arrival]]) -> None:
+        group = Group([], [], [])
+        for _, arrival in taken:
+            self._sort(arrival, group)
+        try:
+            told = self._commit(group)
+        except StoreError as error:
+            log.warning("a group of %d messages cannot be stored: %s", len(taken), error)
+            told = self._commit_one_by_one(group)
+        if told is not None:
+            self._done.append(_Done([message for message, _ in taken], told))
+            self._client.wake()
+
+    def _sort(self, arrival: Arrival, group: Group) -> None:
+        try:
+            item = messages.read(self._root, arrival, limit_bytes=self._settings.batch_limit_bytes)
+        except Exception as error:  # supervised: counted, told, in quarantine
+            log.exception("a message on %s could not be read", arrival.topic)
+            item = messages.reject(arrival, f"{type(error).__name__}: {error}")
+        if isinstance(item, Delivery):
+            group.deliveries.append(item)
+        elif isinstance(item, BirthSeen):
+            group.births.append(item)
+        else:
+            log.warning("quarantine: %s: %s", item.arrival.topic, item.reason)
+            group.rejects.append(item)
+
+    def _commit(self, group: Group) -> dict[tuple[str, str], list[int]] | None:
+        """Store a group; None when the collector was stopped before it could."""
+        while True:
+            try:
+                outcomes = self._store.commit(group)
+            except StoreUnavailable as error:
+                log.warning("the database is away, trying again: %s", error)
+                if self._stopping.wait(_RETRY_S):
+                    return None
+            else:
+                return self._account(group, outcomes)
+
+    def _account(
+        self, group: Group, outcomes: Sequence[Outcome]
+    ) -> dict[tuple[str, str], list[int]]:
+        counts = self.counts
+        told: dict[tuple[str, str], list[int]] = {}
+        counts.transactions += 1
+        counts.rejected += len(group.rejects)
+        for delivery, outcome in zip(group.deliveries, outcomes, strict=True):
+            if outcome is Outcome.CONTRADICTED:
+                counts.rejected += 1
+                continue
+            counts.stored += outcome is Outcome.STORED
+            counts.repeated += outcome is Outcome.REPEATED
+            counts.records += delivery.header.count if outcome is Outcome.STORED else 0
+            key = (delivery.device, delivery.header.stream)
+            told.setdefault(key, []).append(delivery.header.batch)
+        return told
+
+    def _commit_one_by_one(self, group: Group) -> dict[tuple[str, str], list[int]] | None:
+        """Find what cannot be stored, and put it in quarantine."""
+        told: dict[tuple[str, str], list[int]] = {}
+        parts = [Group([each], [], []) for each in group.deliveries]
+        parts += [Group([], [each], []) for each in group.births]
+        parts += [Group([], [], [each]) for each in group.rejects]
+        for part in parts:
+            try:
+                more = self._commit(part)
+            except StoreError as error:
+                more = self._commit(Group([], [], _as_rejects(part, str(error))))
+            if more is None:
+                return None
+            for key, numbers in more.items():
+                told.setdefault(key, []).extend(numbers)
+        return told
+
+
+def _as_rejects(group: Group, reason: str) -> list[Rejected]:
+    items: list[Delivery | BirthSeen | Rejected] = [
+        *group.deliveries,
+        *group.births,
+        *group.rejects,
+    ]
+    return [messages.reject(item.arrival, reason) for item in items]

@@ -1,0 +1,169 @@
+"""Look into a store: devices, inspections, the feed of alarms. Reads only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+
+from edge_agent.clock import iso
+from edge_agent.collector.stores.sqlite import open_for_reading
+from edge_agent.collector.tables import ALARMS, BATCHES, DEVICES, INSPECTIONS, LOSSES
+from edge_agent.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Row, Select, Table
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A record as it is shown.
+
+    Attributes:
+        id: Grows with every record that is stored; where a feed goes on.
+        device: Who wrote it.
+        stream: The stream of the device's spool.
+        number: Its number in the stream.
+        received: When the collector took it in, ISO 8601.
+        record: What the device wrote.
+    """
+
+    id: int
+    device: str
+    stream: str
+    number: int
+    received: str
+    record: dict[str, Any]
+
+    def as_json(self) -> bytes:
+        """Write it as one line: the record's own keys, with where it came from before them."""
+        origin = {
+            "device": self.device,
+            "stream": self.stream,
+            "number": self.number,
+            "received": self.received,
+        }
+        return msgspec.json.encode(origin | self.record)
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A device as the collector knows it.
+
+    Attributes:
+        device: Its name.
+        online: Whether it is; None if it never said.
+        last_seen: When something of it came last, ISO 8601.
+        agent: Version of its agent; empty if it never said.
+        batches: Batches stored.
+        records: Records in them.
+        lost: Records that the device said are gone.
+    """
+
+    device: str
+    online: bool | None
+    last_seen: str
+    agent: str
+    batches: int
+    records: int
+    lost: int
+
+
+class Reader:
+    """A store that is only read."""
+
+    def __init__(self, url: str) -> None:
+        """Open a store.
+
+        Raises:
+            StoreError: There is none.
+        """
+        self._engine = open_for_reading(url)
+
+    def close(self) -> None:
+        """Close it."""
+        self._engine.dispose()
+
+    def devices(self) -> list[Device]:
+        """Return all devices, by name."""
+        totals = (
+            select(
+                BATCHES.c.device,
+                func.count().label("batches"),
+                func.sum(BATCHES.c.last - BATCHES.c.first + 1).label("records"),
+            )
+            .group_by(BATCHES.c.device)
+            .subquery()
+        )
+        lost = (
+            select(LOSSES.c.device, func.sum(LOSSES.c.last - LOSSES.c.first + 1).label("lost"))
+            .group_by(LOSSES.c.device)
+            .subquery()
+        )
+        query = (
+            select(DEVICES, totals.c.batches, totals.c.records, lost.c.lost)
+            .outerjoin(totals, totals.c.device == DEVICES.c.device)
+            .outerjoin(lost, lost.c.device == DEVICES.c.device)
+            .order_by(DEVICES.c.device)
+        )
+        return [
+            Device(
+                row.device,
+                row.online,
+                iso(row.last_seen_ns),
+                row.agent or "",
+                row.batches or 0,
+                row.records or 0,
+                row.lost or 0,
+            )
+            for row in self._rows(query)
+        ]
+
+    def inspections(self, *, last: int, verdict: str = "") -> list[Entry]:
+        """Return the newest inspections, the oldest of them first."""
+        query = _entries(INSPECTIONS).order_by(INSPECTIONS.c.id.desc()).limit(last)
+        if verdict:
+            query = query.where(INSPECTIONS.c.verdict == verdict)
+        return [_entry(row) for row in reversed(self._rows(query))]
+
+    def alarms(self, *, after_id: int = 0, since_ns: int = 0, limit: int = 1000) -> list[Entry]:
+        """Return the transitions of alarms that came after another one, or since a time."""
+        query = (
+            _entries(ALARMS)
+            .where(ALARMS.c.id > after_id, ALARMS.c.received_ns >= since_ns)
+            .order_by(ALARMS.c.id)
+            .limit(limit)
+        )
+        return [_entry(row) for row in self._rows(query)]
+
+    def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        try:
+            with self._engine.connect() as connection:
+                return connection.execute(query).all()
+        except DBAPIError as error:
+            raise StoreError(f"store cannot be read: {error.orig}") from error
+
+
+def _entries(table: Table) -> Select[Any]:
+    columns = table.c
+    return select(
+        columns.id,
+        columns.device,
+        columns.stream,
+        columns.number,
+        columns.received_ns,
+        columns.record,
+    )
+
+
+def _entry(row: Row[Any]) -> Entry:
+    return Entry(
+        row.id,
+        row.device,
+        row.stream,
+        row.number,
+        iso(row.received_ns),
+        msgspec.json.decode(row.record),
+    )

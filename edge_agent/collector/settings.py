@@ -1,0 +1,90 @@
+"""What may be set about a collector: collector.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edge_agent import settings
+from edge_agent.uplink.settings import MqttSettings, check_security
+
+DEFAULT_PATH = Path("/etc/edge-collector/collector.toml")
+
+
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where everything is stored (section `store`)."""
+
+    url: Annotated[
+        str,
+        Meta(
+            pattern=r"^sqlite:///.+",
+            description="The database: sqlite:/// and the path of its file (four slashes for an "
+            "absolute path).",
+        ),
+    ] = "sqlite:////var/lib/edge-collector/collector.db"
+
+
+class IngestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How batches are taken in (section `ingest`)."""
+
+    client_id: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9._-]{1,64}$",
+            description="Name of this collector at the broker, which keeps messages for it.",
+        ),
+    ] = "edge-collector"
+    receive_maximum: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=65_535,
+            description="Messages that the broker may send before the first is committed.",
+            extra={"unit": "messages"},
+        ),
+    ] = 200
+    group_batches: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Batches that may go into one transaction.",
+            extra={"unit": "batches"},
+        ),
+    ] = 100
+    batch_limit_bytes: Annotated[
+        int,
+        Meta(
+            ge=2**16,
+            le=2**30,
+            description="A batch larger than this once decompressed goes to quarantine.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 64 * 2**20
+
+
+class CollectorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of collector.toml."""
+
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="How much is logged.")
+    ] = "info"
+    mqtt: MqttSettings = MqttSettings()
+    store: StoreSettings = StoreSettings()
+    ingest: IngestSettings = IngestSettings()
+
+
+def load(path: Path | None) -> CollectorConfig:
+    """Read and check collector.toml; without a path the one in /etc, or the defaults.
+
+    Raises:
+        ConfigError: Naming the file and the full name of the key, in one line.
+    """
+    if path is None and not DEFAULT_PATH.exists():
+        return CollectorConfig()
+    config = settings.load(path or DEFAULT_PATH, CollectorConfig)
+    check_security(config.mqtt, origin=str(path or DEFAULT_PATH))
+    return config

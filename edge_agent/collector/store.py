@@ -1,0 +1,60 @@
+"""The interface of a store: where a collector keeps everything."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from edge_agent.errors import StoreError
+
+if TYPE_CHECKING:
+    from edge_agent.collector.messages import BirthSeen, Delivery, Rejected
+    from edge_agent.collector.settings import StoreSettings
+
+
+class Outcome(Enum):
+    """What became of a batch."""
+
+    STORED = "stored"
+    REPEATED = "repeated"  # it was there already: tell the device again
+    CONTRADICTED = "contradicted"  # its number is taken by other bytes: in quarantine
+
+
+class Group(msgspec.Struct, frozen=True):
+    """What goes into one transaction, in the order of arrival."""
+
+    deliveries: list[Delivery]
+    births: list[BirthSeen]
+    rejects: list[Rejected]
+
+
+class Store(Protocol):
+    """A database. One thread uses it."""
+
+    def commit(self, group: Group) -> list[Outcome]:
+        """Store a group in one transaction; return what became of each delivery.
+
+        Raises:
+            StoreUnavailable: Nothing was stored; the same call may work later.
+            StoreError: Nothing was stored, and the same call will fail again.
+        """
+
+    def close(self) -> None:
+        """Close the database."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 - a state that passes, not a mistake
+    """The database is locked, full or away for now."""
+
+
+def open_store(settings: StoreSettings) -> Store:
+    """Open the database, and make its tables if it is new.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
+    from edge_agent.collector.stores.sqlite import SqliteStore  # noqa: PLC0415 - loads SQLAlchemy
+
+    return SqliteStore(settings.url)
