@@ -1,0 +1,187 @@
+"""Spool, uplink, a real Mosquitto, collector and SQLite, each killed in mid-load.
+
+Every case ends with the same comparison: the record numbers that the device was given against the
+rows of the database.
+"""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.broker import Broker, Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [pytest.mark.broker, pytest.mark.processes]
+
+RATE = 400.0
+DEVICE = Path(__file__).with_name("device.py")
+
+
+class Plant:
+    """A broker, a collector and a device, each a process that can be killed."""
+
+    def __init__(self, directory: Path, *, memory: Memory) -> None:
+        self.directory = directory
+        self.broker = Broker(directory / "broker", memory=memory)
+        self.database = directory / "collector.db"
+        self.told: dict[str, list[int]] = {"inspections": [], "alarms": [], "left": []}
+        self._readers: list[threading.Thread] = []
+        self.device: subprocess.Popen[bytes] | None = None
+        self.collector: subprocess.Popen[bytes] | None = None
+        self.config = directory / "collector.toml"
+        self.config.write_text(
+            f'[mqtt]\nport = {self.broker.port}\n[store]\nurl = "sqlite:///{self.database}"\n',
+            encoding="utf-8",
+        )
+
+    def start_device(self) -> None:
+        self.device = subprocess.Popen(
+            [
+                sys.executable,
+                DEVICE,
+                self.directory / "spool",
+                str(self.broker.port),
+                "dev1",
+                str(RATE),
+            ],
+            stdout=subprocess.PIPE,
+        )
+        reader = threading.Thread(target=self._listen, args=(self.device,))
+        reader.start()
+        self._readers.append(reader)
+
+    def start_collector(self) -> None:
+        command = [sys.executable, "-m", "edge_agent.cli.collector", "run", "-c", str(self.config)]
+        with (self.directory / "collector.log").open("ab") as log:
+            self.collector = subprocess.Popen(command, stderr=log)
+
+    def _listen(self, device: subprocess.Popen[bytes]) -> None:
+        assert device.stdout is not None
+        with device.stdout as lines:
+            for line in lines:
+                name, number = line.split()
+                self.told[name.decode()].append(int(number))
+
+    def load(self, records: int) -> None:
+        """Wait until the device has appended so many more."""
+        target = len(self.told["inspections"]) + records
+        wait_for(lambda: len(self.told["inspections"]) >= target)
+
+    def finish(self) -> None:
+        """Let the device deliver what it has, and stop everything in good order."""
+        assert self.device is not None
+        assert self.collector is not None
+        self.device.send_signal(signal.SIGTERM)
+        assert self.device.wait(30) == 0
+        for reader in self._readers:
+            reader.join()
+        assert self.told["left"] == [0], "the device could not deliver everything"
+        self.collector.send_signal(signal.SIGTERM)
+        assert self.collector.wait(10) == 0
+
+    def compare(self) -> None:
+        """Hold what the device was told against what the database has."""
+        with sqlite3.connect(self.database) as database:
+            for kind in ("inspections", "alarms"):
+                rows = database.execute(f"SELECT stream, number FROM {kind} ORDER BY number")
+                stored = rows.fetchall()
+                assert len({stream for stream, _ in stored}) == 1
+                numbers = [number for _, number in stored]
+                assert numbers == list(range(1, len(numbers) + 1)), "lost or doubled"
+                told = set(self.told[kind])
+                assert len(told) == len(self.told[kind]), "a number was given twice"
+                assert told <= set(numbers), "lost"
+                assert len(numbers) - len(told) <= 3, "more than was cut off in a kill"
+            batches = database.execute("SELECT stream, batch, last - first + 1 FROM batches")
+            by_stream: dict[str, list[int]] = {}
+            for stream, batch, _ in batches:
+                by_stream.setdefault(stream, []).append(batch)
+            for numbers in by_stream.values():
+                assert sorted(numbers) == list(range(1, len(numbers) + 1))
+            assert database.execute("SELECT count(*) FROM quarantine").fetchone() == (0,)
+            assert database.execute("SELECT count(*) FROM losses").fetchone() == (0,)
+            assert database.execute("SELECT device, online FROM devices").fetchall() == [
+                ("dev1", 0)
+            ]
+        database.close()
+
+    def stop(self) -> None:
+        for process in (self.device, self.collector):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
+        for reader in self._readers:
+            reader.join()
+        self.broker.stop()
+
+
+def wait_for(condition: Callable[[], bool], within_s: float = 15.0) -> None:
+    end = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[Plant]:
+    plant = Plant(tmp_path, memory=Memory.NONE)
+    plant.broker.start()
+    plant.start_collector()
+    plant.start_device()
+    yield plant
+    plant.stop()
+
+
+def test_all_arrives_once(plant: Plant) -> None:
+    plant.load(500)
+    plant.finish()
+    plant.compare()
+    assert len(plant.told["inspections"]) >= 500
+    assert len(plant.told["alarms"]) >= 5
+
+
+def test_a_broker_that_forgets_everything_loses_nothing(plant: Plant) -> None:
+    for _ in range(3):
+        plant.load(150)
+        plant.broker.kill()
+        plant.load(80)
+        plant.broker.start()
+    plant.load(150)
+    plant.finish()
+    plant.compare()
+
+
+def test_a_killed_collector_loses_and_doubles_nothing(plant: Plant) -> None:
+    for _ in range(3):
+        plant.load(150)
+        assert plant.collector is not None
+        plant.collector.kill()
+        plant.collector.wait()
+        plant.load(50)
+        plant.start_collector()
+    plant.load(150)
+    plant.finish()
+    plant.compare()
+
+
+def test_a_killed_device_loses_and_doubles_nothing(plant: Plant) -> None:
+    for _ in range(3):
+        plant.load(150)
+        assert plant.device is not None
+        plant.device.kill()
+        plant.device.wait()
+        plant.start_device()
+    plant.load(150)
+    plant.finish()
+    plant.compare()
