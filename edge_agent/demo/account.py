@@ -98,7 +98,7 @@ def read_stored(database: Path, device: str) -> Stored:
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
             rows = db.execute(
-                "SELECT record, data FROM inspections WHERE device = ? ORDER BY stream, record",
+                "SELECT number, record FROM inspections WHERE device = ? ORDER BY stream, number",
                 (device,),
             )
             inspections = [_inspection(number, data) for number, data in rows]
@@ -116,7 +116,7 @@ def read_stored(database: Path, device: str) -> Stored:
             transitions = [
                 (key, state, event)
                 for key, state, event in db.execute(
-                    "SELECT alarm, state, event FROM alarms WHERE device = ? ORDER BY record",
+                    "SELECT key, state, event FROM alarms WHERE device = ? ORDER BY number",
                     (device,),
                 )
             ]

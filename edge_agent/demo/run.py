@@ -175,15 +175,15 @@ class _AlarmFeed:
         try:
             with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as db:
                 rows = db.execute(
-                    "SELECT record, alarm, state, json_extract(data, '$.text') FROM alarms "
-                    "WHERE device = ? AND record > ? ORDER BY record",
+                    "SELECT number, key, state, json_extract(record, '$.text') FROM alarms "
+                    "WHERE device = ? AND number > ? ORDER BY number",
                     (DEVICE, self._seen),
                 ).fetchall()
         except sqlite3.OperationalError:
             return []  # not made yet, or busy: the next call sees it
         news = []
-        for record, key, state, text in rows:
-            self._seen = max(self._seen, record)
+        for number, key, state, text in rows:
+            self._seen = max(self._seen, number)
             raised = state == "unacknowledged"
             line = f"alarm {key}: {text}" if raised else f"alarm {key} {state}"
             news.append((line, "red" if raised else "green"))

@@ -1,0 +1,192 @@
+"""The path of one part: the invariants of `edge_agent.agent.path`, each by its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from edge_agent import clock
+from edge_agent.agent.path import PartPath
+from edge_agent.alarms.catalogue import AlarmKind
+from edge_agent.camera.frame import NO_IMAGE, Frame, Image, Truth
+from edge_agent.decision.outputs import VerdictMessage
+from edge_agent.decision.verdict import Thresholds, Verdict
+from edge_agent.errors import EngineError, SpoolError
+from edge_agent.inspection.tasks.anomaly import Inspection
+from edge_agent.lighting import Baseline, LightWatch
+from edge_agent.rollout.live import LiveModel
+
+NOISE = np.random.default_rng(0)
+GOOD = [NOISE.integers(100, 120, (96, 128, 3), np.uint8) for _ in range(10)]
+
+
+class Steps:
+    """Takes records and verdicts, and remembers in which order they came."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.records: list[dict[str, Any]] = []
+        self.messages: list[VerdictMessage] = []
+        self.conditions: dict[str, str] = {}
+        self.full = False
+
+    def append(self, lane: str, record: bytes) -> int:
+        if self.full:
+            raise SpoolError("disk full; free it")
+        self.steps.append(f"record in {lane}")
+        self.records.append(msgspec.json.decode(record))
+        return len(self.records)
+
+    def emit(self, message: VerdictMessage) -> None:
+        self.steps.append("verdict")
+        self.messages.append(message)
+
+    def observe(self, kind: AlarmKind, text: str) -> None:
+        self.conditions[kind.name] = text
+
+
+class Reader:
+    """A model whose score is the mean of the image, in hundredths."""
+
+    engine = "reader"
+
+    def inspect(self, image: Image) -> Inspection:
+        if image.shape[0] < 10:
+            raise EngineError("engine reader: the image is too small")
+        return Inspection(float(image.mean()) / 100, np.zeros((4, 4), np.float32), 1000, 2000)
+
+    def close(self) -> None:
+        pass
+
+
+def make_path(steps: Steps, *, watch: bool = False, deadline_ms: int = 1000) -> PartPath:
+    path = PartPath(
+        "press-4", steps, outputs=(steps,), observe=steps.observe, deadline_ms=deadline_ms
+    )
+    light = LightWatch(Baseline.learn(GOOD)) if watch else None
+    path.model = LiveModel(Reader(), Thresholds(1.3, 1.6), "bracket 7", "0123456789ab", light)
+    return path
+
+
+def frame_of(image: Image, **fields: Any) -> Frame:
+    return Frame(image, clock.now(), 1, "press-4", "p-1", **fields)
+
+
+def flat(value: int) -> Image:
+    return np.full((96, 128, 3), value, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"), [(100, "ok"), (130, "review"), (159, "review"), (160, "ng")]
+)
+def test_the_verdict_follows_the_thresholds(value: int, verdict: str) -> None:
+    steps = Steps()
+    make_path(steps).process(frame_of(flat(value)))
+    assert steps.records[0]["verdict"] == verdict
+    assert steps.messages[0].verdict == verdict
+
+
+def test_the_verdict_leaves_after_the_record() -> None:
+    steps = Steps()
+    make_path(steps).process(frame_of(flat(100)))
+    assert steps.steps == ["record in inspections", "verdict"]
+    assert steps.messages[0].record == 1
+
+
+def test_a_part_whose_record_cannot_be_kept_goes_out_as_invalid() -> None:
+    steps = Steps()
+    steps.full = True
+    judgement = make_path(steps).process(frame_of(flat(100)))
+    assert judgement.number == 0
+    assert steps.messages[0].verdict is Verdict.INVALID
+    assert [cause.kind for cause in steps.messages[0].causes] == ["spool"]
+    assert steps.conditions["spool"] == "disk full; free it"
+    steps.full = False
+    make_path(steps).process(frame_of(flat(100)))
+    assert steps.conditions["spool"] == ""
+
+
+@pytest.mark.parametrize(
+    ("frame", "cause"),
+    [
+        (frame_of(NO_IMAGE, fault="a.png: truncated", source="a.png"), "no_image"),
+        (frame_of(np.zeros((4, 4, 3), np.uint8)), "engine"),
+    ],
+)
+def test_every_frame_gives_one_record_whatever_fails(frame: Frame, cause: str) -> None:
+    steps = Steps()
+    make_path(steps).process(frame)
+    assert [record["verdict"] for record in steps.records] == ["invalid"]
+    assert [each["kind"] for each in steps.records[0]["causes"]] == [cause]
+    assert steps.steps == ["record in inspections", "verdict"]
+
+
+def test_without_a_model_parts_are_invalid_and_an_alarm_says_what_to_do() -> None:
+    steps = Steps()
+    path = make_path(steps)
+    path.model = None
+    path.process(frame_of(flat(100)))
+    assert steps.records[0]["causes"][0]["kind"] == "no_model"
+    assert steps.conditions["model"]
+
+
+def test_a_missed_part_is_recorded_as_late_without_being_looked_at() -> None:
+    steps = Steps()
+    make_path(steps, watch=True).process(frame_of(NO_IMAGE, fault="frame 7 lost"), overrun=True)
+    assert steps.records[0]["verdict"] == "invalid"
+    assert steps.records[0]["causes"] == [{"kind": "late", "text": "frame 7 lost"}]
+    assert "scores" not in steps.records[0]
+    assert steps.conditions["late"]
+
+
+def test_a_verdict_after_the_deadline_is_invalid_and_keeps_its_score() -> None:
+    steps = Steps()
+    old = clock.Stamp(0, clock.now().mono_ns - 50_000_000)
+    frame = Frame(flat(100), old, 1, "press-4", "p-1")
+    make_path(steps, deadline_ms=20).process(frame)
+    record = steps.records[0]
+    assert (record["verdict"], record["causes"][0]["kind"]) == ("invalid", "late")
+    assert record["scores"] == {"anomaly": 1.0}
+
+
+def test_bad_light_is_invalid_with_its_cause_whatever_the_score() -> None:
+    steps = Steps()
+    path = make_path(steps, watch=True)
+    path.process(frame_of(GOOD[0]))
+    path.process(frame_of(GOOD[0] // 2))
+    first, second = steps.records
+    assert (first["verdict"], first["lighting"]["state"]) == ("ok", "normal")
+    assert (second["verdict"], second["lighting"]["state"]) == ("invalid", "invalid")
+    assert second["causes"][0]["kind"] == "brightness"
+    assert second["scores"]["anomaly"] < 1.3  # the model alone would have said ok
+    assert "baseline" in steps.conditions["light"]
+
+
+def test_the_record_says_everything_that_the_verdict_rests_on() -> None:
+    steps = Steps()
+    frame = frame_of(flat(110), truth=Truth("scratch", 12.0, 3.0, 4.0))
+    make_path(steps, watch=True).process(frame)
+    record = steps.records[0]
+    for key in (
+        "station", "sequence", "part", "time", "wall_ns", "mono_ns", "boot", "verdict", "scores",
+        "thresholds", "bundle", "model", "engine", "lighting", "latency_us", "truth",
+    ):  # fmt: skip
+        assert key in record, key
+    assert record["thresholds"] == {"review": 1.3, "ng": 1.6}
+    assert record["truth"]["defect"] == "scratch"
+    assert record["latency_us"]["inference"] == 2
+    assert record["latency_us"]["total"] >= record["latency_us"]["lighting"] > 0
+    assert record["lighting"]["level"] > 0
+
+
+def test_the_model_can_be_exchanged_between_two_parts() -> None:
+    steps = Steps()
+    path = make_path(steps)
+    path.process(frame_of(flat(140)))
+    path.model = LiveModel(Reader(), Thresholds(1.5, 1.8), "bracket 8", "ba9876543210", None)
+    path.process(frame_of(flat(140)))
+    assert [record["verdict"] for record in steps.records] == ["review", "ok"]
+    assert [record["bundle"] for record in steps.records] == ["bracket 7", "bracket 8"]
