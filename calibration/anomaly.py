@@ -35,7 +35,8 @@ class Head(msgspec.Struct, frozen=True):
     Attributes:
         projection: float32 (channels, dims).
         mean: float32 (cells, dims).
-        whitening: float16 (cells, dims, dims), lower triangular, with 1 / sqrt(dims) in it.
+        whitening: float16 (cells, dims, dims), lower triangular, with 1 / sqrt(dims) in it, to
+            eight significant bits: zeros and short numbers are what makes a bundle small.
     """
 
     projection: Floats
@@ -88,7 +89,7 @@ def fit(features: Floats, *, dims: int = DIMS, seed: int = 0) -> Head:
     weight = (parts - 1) / (parts - 1 + PRIOR)
     precision = np.linalg.inv(weight * own + (1 - weight) * shared)
     whitening = np.linalg.cholesky(precision / own.shape[2])
-    return Head(projection, mean.astype(np.float32), whitening.astype(np.float16))
+    return Head(projection, mean.astype(np.float32), _short(whitening.astype(np.float16)))
 
 
 def cross_fit(
@@ -126,3 +127,9 @@ def _projection(features: Floats, dims: int, seed: int) -> Floats:
     directions, _ = np.linalg.qr(random)
     projection: Floats = (whiten @ directions[:, :dims]).astype(np.float32)
     return projection
+
+
+def _short(values: npt.NDArray[np.float16]) -> npt.NDArray[np.float16]:
+    """Round to eight significant bits of eleven: an error of at most 0.4 %, of either sign."""
+    bits = values.view(np.uint16) + np.uint16(4)
+    return (bits & np.uint16(0xFFF8)).view(np.float16)

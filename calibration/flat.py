@@ -86,7 +86,11 @@ class Flat:
         return tuple(self._tensors[tensor].shape)
 
     def operator(
-        self, op: str, inputs: Sequence[int], output: int, options: tuple[str, dict[str, Any]] = ("", {})
+        self,
+        op: str,
+        inputs: Sequence[int],
+        output: int,
+        options: tuple[str, dict[str, Any]] = ("", {}),
     ) -> int:
         """Append an operator and return its output.
 

@@ -94,30 +94,16 @@ class _Conversion:
 
     def _step(self, node: onnx.NodeProto) -> _Value:
         """Return what a node's output is in TFLite, with operators appended as needed."""
-        attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-        match node.op_type:
-            case "Transpose":
-                return self._transpose(node.input[0], list(attributes["perm"]))
-            case "DequantizeLinear":
-                return self._dequantize(node)
-            case "QuantizeLinear":
-                return self._quantize(node)
-            case "Conv":
-                return self._conv(node, attributes)
-            case "Clip":
-                return self._clip(node)
-            case "Add" | "Sub":
-                return self._sum(node)
-            case "Cast":
-                return self._cast(node)
-            case "Reshape":
-                return self._reshape(node)
-            case "MatMul":
-                return self._matmul(node)
-            case "ReduceL2":
-                return self._norm(self._float(node.input[0]), list(attributes["axes"]))
-        msg = f"operator {node.op_type} is not one that we write"
-        raise ValueError(msg)
+        steps = {
+            "Transpose": self._transpose, "DequantizeLinear": self._dequantize,
+            "QuantizeLinear": self._quantize, "Conv": self._conv, "Clip": self._clip,
+            "Add": self._sum, "Sub": self._sum, "Cast": self._cast, "Reshape": self._reshape,
+            "MatMul": self._matmul, "ReduceL2": self._norm,
+        }  # fmt: skip
+        if node.op_type not in steps:
+            msg = f"operator {node.op_type} is not one that we write"
+            raise ValueError(msg)
+        return steps[node.op_type](node)
 
     # --- values -----------------------------------------------------------------------------------
 
@@ -134,9 +120,7 @@ class _Conversion:
         value = self._values[name]
         if isinstance(value, _Sums):
             tensor = self._flat.tensor(name, value.shape, np.float32)
-            self._values[name] = self._flat.operator(
-                value.op, value.inputs, tensor, value.options
-            )
+            self._values[name] = self._flat.operator(value.op, value.inputs, tensor, value.options)
             return tensor
         if isinstance(value, _Coded):
             if value.tensor not in self._floats:
@@ -155,7 +139,8 @@ class _Conversion:
 
     # --- operators --------------------------------------------------------------------------------
 
-    def _transpose(self, name: str, order: list[int]) -> _Value:
+    def _transpose(self, node: onnx.NodeProto) -> _Value:
+        name, order = node.input[0], list(_attributes(node)["perm"])
         if order not in ([0, 3, 1, 2], [0, 2, 3, 1]):
             msg = f"transposition {order} is not between channels first and last"
             raise ValueError(msg)
@@ -176,13 +161,19 @@ class _Conversion:
             shape, inputs, op, options = value.shape, value.inputs, value.op, value.options
         else:
             source = self._float(node.input[0])
-            shape, inputs, op, options = self._flat.shape(source), (source,), "QUANTIZE", ("QuantizeOptions", {})
+            shape, inputs, op, options = (
+                self._flat.shape(source),
+                (source,),
+                "QUANTIZE",
+                ("QuantizeOptions", {}),
+            )
         tensor = self._flat.tensor(
             node.output[0], shape, np.int8, scale=scale, zero=int(zero) - _SIGNED
         )
         return _Coded(self._flat.operator(op, inputs, tensor, options))
 
-    def _conv(self, node: onnx.NodeProto, attributes: dict[str, Any]) -> _Sums:
+    def _conv(self, node: onnx.NodeProto) -> _Sums:
+        attributes = _attributes(node)
         weight = self._values[node.input[1]]
         depthwise = attributes.get("group", 1) != 1
         stride = attributes["strides"][0] if "strides" in attributes else 1
@@ -243,7 +234,7 @@ class _Conversion:
 
     def _sum(self, node: onnx.NodeProto) -> _Value:
         left, right = (self._values[name] for name in node.input)
-        kind = (f"{node.op_type}Options", {})
+        kind: tuple[str, dict[str, Any]] = (f"{node.op_type}Options", {})
         coded = isinstance(left, _Coded) and isinstance(right, _Coded)
         if isinstance(left, _Coded) and isinstance(right, _Coded):
             inputs = (left.tensor, right.tensor)
@@ -276,16 +267,23 @@ class _Conversion:
             "BATCH_MATMUL", [left, right], tensor, ("BatchMatMulOptions", {})
         )
 
-    def _norm(self, source: int, axes: list[int]) -> int:
+    def _norm(self, node: onnx.NodeProto) -> int:
+        source, axes = self._float(node.input[0]), list(_attributes(node)["axes"])
         shape = self._flat.shape(source)
         kept = [side for axis, side in enumerate(shape) if axis not in axes]
         square = self._flat.tensor(f"n{source}.square", shape, np.float32)
         self._flat.operator("MUL", [source, source], square, ("MulOptions", {}))
         total = self._flat.tensor(f"n{source}.sum", kept, np.float32)
         reduced = self._flat.constant(np.array(axes, np.int32))
-        self._flat.operator("SUM", [square, reduced], total, ("ReducerOptions", {"keepDims": False}))
+        self._flat.operator(
+            "SUM", [square, reduced], total, ("ReducerOptions", {"keepDims": False})
+        )
         root = self._flat.tensor(f"n{source}.root", kept, np.float32)
         return self._flat.operator("SQRT", [total], root)
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
 
 
 def _same(size: int, stride: int) -> list[int]:

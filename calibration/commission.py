@@ -1,0 +1,241 @@
+"""Commission a station: from frames of good parts to a bundle.
+
+Three steps, so that a recipe can measure between them: `collect` looks at the good parts, `fit`
+makes a model with thresholds of them, `pack` puts the bundle together with samples and card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import numpy as np
+
+from calibration import anomaly, features, head, samples, thresholds
+from calibration.card import Facts, write_card
+from edge_agent import __version__
+from edge_agent.errors import UsageError
+from edge_agent.inspection.engines import EngineSettings, load_engine
+from edge_agent.inspection.spec import Anomaly, Input
+from edge_agent.inspection.tasks.anomaly import AnomalyInspector
+from edge_agent.lighting import Baseline
+from edge_agent.rollout.bundle import Bundle, Manifest, Sample, write_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from calibration.figures import Trial
+    from edge_agent.camera.frame import Image
+    from edge_agent.decision.verdict import Thresholds
+
+MAX_KEPT = 100
+"""Frames that are kept whole, for the lighting baseline and the golden samples."""
+
+_CLEAR = 1.1
+"""How far above `ng` a challenge sample scores at least, so that no engine takes it for good."""
+
+ModelFiles = dict[Literal["onnx", "litert"], bytes]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be made, and how.
+
+    Attributes:
+        name: Of the bundle.
+        version: Of the bundle.
+        about: What the good parts are, one sentence for the card.
+        input: What the model will look at.
+        dims: Dimensions of the head; more see a little more and cost time and size.
+        seed: Of everything random.
+        allowed: What the line can bear to lose.
+    """
+
+    name: str
+    version: str = "1"
+    about: str = ""
+    input: Input = Input(height=256, width=256)
+    dims: int = anomaly.DIMS
+    seed: int = 0
+    allowed: thresholds.Allowed = thresholds.Allowed()
+
+
+class Good(msgspec.Struct, frozen=True):
+    """What is known of the good parts.
+
+    Attributes:
+        features: float32 (parts, cells, channels).
+        kept: Some of the frames, with their place among the parts.
+        digest: SHA-256 over all frames.
+    """
+
+    features: anomaly.Floats
+    kept: list[tuple[int, Image]]
+    digest: str
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """A model with its thresholds.
+
+    Attributes:
+        models: The model's file, by engine.
+        top: Cells of the map whose mean is the score.
+        out_of_sample: float32 (parts,): each good part's score by a head that did not see it.
+        thresholds: Chosen from those.
+    """
+
+    models: ModelFiles
+    top: int
+    out_of_sample: anomaly.Floats
+    thresholds: Thresholds
+
+
+def collect(frames: Iterable[Image], spec: Input) -> Good:
+    """Look at good parts.
+
+    Args:
+        frames: HxWx3 BGR or HxW grey, uint8; each is used before the next is taken.
+        spec: What the model will look at.
+
+    Raises:
+        UsageError: There are too few.
+    """
+    extractor = features.Extractor(spec)
+    found: list[features.Features] = []
+    kept: list[tuple[int, Image]] = []
+    digest = hashlib.sha256()
+    stride = 1
+    for number, frame in enumerate(frames):
+        found.append(extractor.features(frame))
+        digest.update(np.ascontiguousarray(frame).tobytes())
+        if number % stride == 0:
+            kept.append((number, frame.copy()))
+        if len(kept) == 2 * MAX_KEPT:  # keep every second, so that what is kept spans them all
+            kept, stride = kept[::2], 2 * stride
+    if len(found) < anomaly.MIN_PARTS:
+        raise UsageError(
+            f"{len(found)} good parts: fitting needs at least {anomaly.MIN_PARTS}, better 50 to 300"
+        )
+    return Good(np.stack(found), kept[:: 2 if len(kept) > MAX_KEPT else 1], digest.hexdigest())
+
+
+def fit(plan: Plan, good: Good) -> Fitted:
+    """Fit a model to good parts and choose its thresholds.
+
+    Raises:
+        UsageError: The good parts are too few or all the same.
+    """
+    top = anomaly.top_of(good.features.shape[1])
+    scores = anomaly.cross_fit(good.features, top=top, dims=plan.dims, seed=plan.seed)
+    fitted = anomaly.fit(good.features, dims=plan.dims, seed=plan.seed)
+    model = head.attach(features.load_trunk(plan.input.height, plan.input.width), fitted)
+    models: ModelFiles = {"onnx": model.SerializeToString(deterministic=True)}
+    if importlib.util.find_spec("ai_edge_litert") and importlib.util.find_spec("flatbuffers"):
+        from calibration.tflite import convert  # noqa: PLC0415 - an extra that may be missing
+
+        models["litert"] = convert(model)
+    return Fitted(models, top, scores, thresholds.choose(scores, plan.allowed))
+
+
+def inspector(plan: Plan, fitted: Fitted, engine: Literal["onnx", "litert"]) -> AnomalyInspector:
+    """Load a fitted model as a station would."""
+    loaded = load_engine(engine, fitted.models[engine], EngineSettings())
+    return AnomalyInspector(loaded, plan.input, Anomaly(fitted.top))
+
+
+def pack(
+    path: Path,
+    plan: Plan,
+    good: Good,
+    fitted: Fitted,
+    *,
+    challenges: Sequence[samples.Planted] = (),
+    trial: Trial | None = None,
+    provenance: dict[str, str] | None = None,
+) -> Bundle:
+    """Put the bundle together and write it.
+
+    Args:
+        path: Where to.
+        plan: What was to be made.
+        good: The good parts.
+        fitted: The model.
+        challenges: Frames with known defects; blots are planted on good frames where none is given.
+        trial: How the model did on fresh parts, for the card.
+        provenance: What it was made from, beside what is known here.
+
+    Raises:
+        UsageError: The model does not see even large planted defects.
+        BundleError: The file cannot be written.
+    """
+    entries, files = _samples(plan, good, fitted, challenges)
+    frames = [frame for _, frame in good.kept]
+    names = {"onnx": "model.onnx", "litert": "model.tflite"}
+    files |= {names[engine]: data for engine, data in fitted.models.items()}
+    files["baseline.json"] = Baseline.learn(frames).encode()
+    facts = Facts(
+        name=plan.name, version=plan.version, about=plan.about, input=plan.input, dims=plan.dims,
+        seed=plan.seed, allowed=plan.allowed, parts=len(fitted.out_of_sample), top=fitted.top,
+        thresholds=fitted.thresholds, out_of_sample=fitted.out_of_sample, samples=entries,
+        model_bytes={names[engine]: len(data) for engine, data in fitted.models.items()},
+    )  # fmt: skip
+    files["card.md"] = write_card(facts, trial).encode()
+    trunk = hashlib.sha256(features.trunk_file().read_bytes()).hexdigest()
+    manifest = Manifest(
+        name=plan.name,
+        version=plan.version,
+        task="anomaly",
+        models={engine: names[engine] for engine in fitted.models},
+        input=plan.input,
+        anomaly=Anomaly(fitted.top),
+        thresholds=fitted.thresholds,
+        samples=entries,
+        baseline="baseline.json",
+        card="card.md",
+        provenance={
+            "tool": f"edge-inspection {__version__}, python -m calibration",
+            "trunk": f"EfficientNet-Lite0, ImageNet weights, Apache-2.0, int8, sha256 {trunk}",
+            "good_parts": f"{len(fitted.out_of_sample)}, sha256 of their pixels {good.digest}",
+            "seed": str(plan.seed),
+            **(provenance or {}),
+        },
+    )
+    return write_bundle(path, manifest, files)
+
+
+def _samples(
+    plan: Plan, good: Good, fitted: Fitted, challenges: Sequence[samples.Planted]
+) -> tuple[tuple[Sample, ...], dict[str, bytes]]:
+    """Choose golden and challenge samples; return what the manifest says of them, and their files.
+
+    Raises:
+        UsageError: The model does not see even large planted defects.
+    """
+    judge = inspector(plan, fitted, "onnx")
+
+    def score(data: bytes) -> float:
+        return judge.inspect(samples.decode(data)).score
+
+    def caught(image: Image) -> bool:
+        return score(samples.encode(image)) >= _CLEAR * fitted.thresholds.ng
+
+    frames = [frame for _, frame in good.kept]
+    scores = fitted.out_of_sample[[number for number, _ in good.kept]]
+    golden = [samples.Planted(frames[place], "") for place in samples.golden_of(scores)]
+    bad = list(challenges) or samples.plant(frames, plan.input.roi, caught, seed=plan.seed)
+    files: dict[str, bytes] = {}
+    entries = []
+    kinds: tuple[tuple[Literal["golden", "challenge"], Sequence[samples.Planted]], ...]
+    kinds = (("golden", golden), ("challenge", bad))
+    for kind, chosen in kinds:
+        for number, each in enumerate(chosen, 1):
+            name = f"{kind}-{number}.jpg"
+            files[name] = samples.encode(each.image)
+            entry = Sample(
+                file=name, kind=kind, score=round(score(files[name]), 4), truth=each.truth
+            )
+            entries.append(entry)
+    judge.close()
+    return tuple(entries), files

@@ -1,0 +1,104 @@
+"""Golden and challenge samples: the frames with which a bundle tests itself.
+
+Samples are JPEG of quality 97 without chroma subsampling: a quarter of the lossless size, and the
+score that a sample must reach is that of the decoded file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import msgspec
+import numpy as np
+
+from edge_agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from calibration.anomaly import Floats
+    from edge_agent.camera.frame import Image
+    from edge_agent.camera.roi import Roi
+
+GOLDEN = 4
+CHALLENGE = 4
+_QUALITY = 97
+_SIZES = (0.08, 0.12, 0.18, 0.27, 0.4)
+"""Planted blots, as a share of the ROI's shorter side; the smallest that is caught is taken."""
+
+
+class Planted(msgspec.Struct, frozen=True):
+    """A frame with a known defect."""
+
+    image: Image
+    truth: str
+
+
+def encode(image: Image) -> bytes:
+    """Return the bytes of a sample's file."""
+    flags = [
+        cv2.IMWRITE_JPEG_QUALITY, _QUALITY,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]  # fmt: skip
+    done, data = cv2.imencode(".jpg", image, flags)
+    assert done, "OpenCV encodes every 8-bit image"
+    return bytes(data)
+
+
+def decode(data: bytes) -> Image:
+    """Return the frame in a sample's file."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image is not None, "it was just encoded"
+    return np.ascontiguousarray(image, np.uint8)
+
+
+def golden_of(scores: Floats) -> list[int]:
+    """Choose golden samples: ordinary parts, spread over the lower three quarters of the scores."""
+    order = np.argsort(scores, kind="stable")
+    places = np.linspace(0.1, 0.75, GOLDEN) * (len(order) - 1)
+    return [int(order[round(place)]) for place in places]
+
+
+def plant(
+    frames: Sequence[Image], roi: Roi, caught: Callable[[Image], bool], *, seed: int
+) -> list[Planted]:
+    """Plant blots on good frames, each as small as the model still catches.
+
+    Args:
+        frames: Good frames, used in turn.
+        roi: Where to plant.
+        caught: Tells whether the model sees something wrong with a frame, as it is stored.
+        seed: Of place and shade.
+
+    Raises:
+        UsageError: Not even blots over a third of the part are caught: the model sees nothing.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(4 * CHALLENGE):
+        for planted in _blots(frames[number % len(frames)], roi, rng):
+            if caught(planted.image):
+                found.append(planted)
+                break
+        if len(found) == CHALLENGE:
+            return found
+    raise UsageError(
+        "the fitted model does not see defects as large as a third of the part: are the good "
+        "parts aligned, and all of one kind?"
+    )
+
+
+def _blots(frame: Image, roi: Roi, rng: np.random.Generator) -> Iterator[Planted]:
+    """Draw a blot on a frame, larger and larger."""
+    x0, y0, x1, y1 = roi.pixels(frame)
+    side = min(x1 - x0, y1 - y0)
+    place = rng.uniform(0.3, 0.7, 2)
+    centre = (round(x0 + place[0] * (x1 - x0)), round(y0 + place[1] * (y1 - y0)))
+    shade = 20.0 if frame[centre[1], centre[0]].mean() > 127 else 235.0
+    turn = float(rng.uniform(0, 180))
+    for size in _SIZES:
+        image = frame.copy()
+        axes = (max(1, round(size * side / 2)), max(1, round(size * side / 4)))
+        cv2.ellipse(image, centre, axes, turn, 0, 360, [shade] * 3, -1, cv2.LINE_AA)
+        yield Planted(image, f"a planted blot, {2 * axes[0]} px")
