@@ -66,7 +66,7 @@ class EndOfFrames(Exception):  # noqa: N818 - like StopIteration: not an error
 
 
 class Camera(Protocol):
-    """The interface of a camera driver. One thread uses it; only `trigger` may come from another.
+    """The interface of a camera driver. One thread uses it; any may call `trigger` and `close`.
 
     A part whose image cannot be had (an unreadable file, a torn frame) is still a frame, with
     its `fault` set: a part is never skipped in silence. A camera that is gone raises.

@@ -12,7 +12,7 @@ import zlib
 
 import msgspec
 
-JPEG_FRAMES = frozenset(
+_JPEG_FRAMES = frozenset(
     {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 )
 """Markers of JPEG segments that carry the image size (ITU-T T.81, table B.1)."""
@@ -150,7 +150,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     at = 2
     while True:
         marker, start, at = _jpeg_segment(data, at)
-        if marker in JPEG_FRAMES:
+        if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", data, start + 1)
             return width, height
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from edge_agent.camera.simulation import face, light, marks, parts
-from edge_agent.camera.simulation.scene import PAD_PX, draw_scene
+from edge_agent.camera.simulation.scene import draw_scene
 from edge_agent.camera.simulation.sensor import Sensor
 from edge_agent.camera.simulation.stage import Region, Stage, set_stage
 
@@ -46,7 +46,7 @@ class Renderer:
         self._shade = face.draw_shade(self._scale)
         self._textures = face.draw_textures(self._scale)
         self._sensor = Sensor(width, noise=noise)
-        self._stage = self._set_stage(light.NOMINAL)
+        self._stage = set_stage(light.NOMINAL, self._scene, self._shade, scale=self._scale)
 
     def draw(self, part: parts.Part, under: Light, out: Image, *, time_s: float) -> None:
         """Draw a part.
@@ -58,7 +58,7 @@ class Renderer:
             time_s: When it is captured: where a flickering light is in its swing.
         """
         if under != self._stage.light:
-            self._stage = self._set_stage(under)
+            self._stage = self._change_stage(under)
         stage = self._stage
         self._compose(part, stage)
         gain = light.pulse(under, time_s)
@@ -69,9 +69,8 @@ class Renderer:
             if seen.size:
                 self._sensor.expose(seen, pixels, gain=gain, start=start + 9973 * index)
 
-    def _set_stage(self, under: Light) -> Stage:
-        pad = round(PAD_PX * self._scale)
-        return set_stage(under, self._scene, self._shade, pad=pad, scale=self._scale)
+    def _change_stage(self, under: Light) -> Stage:
+        return set_stage(under, self._scene, self._shade, scale=self._scale, before=self._stage)
 
     def _compose(self, part: parts.Part, stage: Stage) -> None:
         """Lay the part on the scene, in `stage.region.composed`."""

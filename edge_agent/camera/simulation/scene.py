@@ -32,12 +32,17 @@ _SEED = 20_011
 _SHIFT = 4
 
 
+def pad_of(scale: float) -> int:
+    """Return the frame pixels drawn around the frame."""
+    return round(PAD_PX * scale)
+
+
 class _Canvas:
     """Draws in nominal frame pixels on the padded scene, as the camera's curve shows it."""
 
     def __init__(self, width: int, height: int, scale: float) -> None:
         self.scale = scale
-        self.pad = round(PAD_PX * scale)
+        self.pad = pad_of(scale)
         self.pixels: Image = np.empty((height + 2 * self.pad, width + 2 * self.pad, 3), np.uint8)
         self._left = (width / scale - 640.0) / 2.0
         self._top = (height / scale - 480.0) / 2.0
