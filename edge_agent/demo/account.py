@@ -89,8 +89,14 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return self.lost == 0 and self.doubled == 0
 
 
-def read_stored(database: Path, device: str) -> Stored:
+def read_stored(database: Path, device: str, appended: Mapping[str, int]) -> Stored:
     """Read what a collector's database holds of a device.
+
+    Args:
+        database: The file.
+        device: Its name in the topics.
+        appended: Number of the last record that counts, by kind; later ones (the agent's
+            farewell) are left out.
 
     Raises:
         StoreError: It cannot be read.
@@ -103,11 +109,11 @@ def read_stored(database: Path, device: str) -> Stored:
             )
             inspections = [_inspection(number, data) for number, data in rows]
             records = {
-                table: db.execute(
-                    f"SELECT count(*) FROM {table} WHERE device = ?",  # noqa: S608 - our own names
-                    (device,),
+                kind: db.execute(
+                    f"SELECT count(*) FROM {kind} WHERE device = ? AND number <= ?",  # noqa: S608 - our own names
+                    (device, last),
                 ).fetchone()[0]
-                for table in ("inspections", "alarms", "health")
+                for kind, last in appended.items()
             }
             wire_bytes = db.execute(
                 "SELECT coalesce(sum(bytes), 0) FROM batches WHERE device = ? AND kind = ?",

@@ -118,10 +118,11 @@ def conclude(workspace: Workspace, status: dict[str, Any]) -> Account:
     """
     station = status["stations"][STATION]
     latency = station["latency_ms"]
+    appended = {name: lane["appended"] for name, lane in status["spool"].items()}
     return settle(
-        read_stored(workspace.database, DEVICE),
+        read_stored(workspace.database, DEVICE, appended),
         parts=station["parts"],
-        appended={name: lane["appended"] for name, lane in status["spool"].items()},
+        appended=appended,
         latency=Percentiles(**latency) if latency else None,
     )
 
