@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from edge_agent import settings
-from edge_agent.camera.registry import DRIVERS, settings_type
+from edge_agent.camera.registry import DRIVERS, make_camera, settings_type
 from edge_agent.camera.triggers import Trigger
 from edge_agent.errors import ConfigError
 from edge_agent.inspection.engines import EngineSettings
@@ -79,16 +79,21 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
             known = [*common, *kind.__struct_fields__]
             settings.check_known(key, known, origin=origin, prefix=prefix)
         built = settings.convert(own, kind, origin=origin, prefix=prefix)
+        try:  # opens nothing; refuses settings that contradict each other
+            make_camera(keys.driver, built, station="", trigger=keys.trigger)
+        except ConfigError as error:
+            raise ConfigError(f"{origin}: {prefix.rstrip('.')}: {error}") from error
         return cls(driver=keys.driver, trigger=keys.trigger, settings=built)
 
     @classmethod
     def sections(cls, name: str) -> Iterator[Section]:
         """List the table once for each driver; see `edge_agent.settings.sections`."""
         for driver in DRIVERS:
-            own = next(settings.sections(settings_type(driver)))
+            own, *tables = settings.sections(settings_type(driver), name)
             first, *rest = settings.keys_of(CameraKeys)
             first = msgspec.structs.replace(first, default=settings.toml_value(driver))
             yield Section(name, f"{own.text} (driver {driver})", (first, *rest, *own.keys))
+            yield from tables
 
 
 class Inspection(EngineSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -205,7 +210,10 @@ def parse(raw: dict[str, Any], *, origin: str) -> AgentConfig:
     if not config.station:
         raise ConfigError(f"{origin}: station: give at least one [station.NAME] with a camera")
     device = config.device or socket.gethostname().partition(".")[0]
-    named = {"device": device, **{f"station.{name}": name for name in config.station}}
+    named = {
+        "device": device,
+        **{f"station.{settings.key_text(name)}": name for name in config.station},
+    }
     for key, name in named.items():
         if not is_name(name):
             raise ConfigError(

@@ -11,8 +11,10 @@ From that one line come the check, the error, `config show`, the sample file and
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import enum
+import re
 import tomllib
 import types
 import typing
@@ -26,9 +28,13 @@ from edge_agent.errors import ConfigError
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_SHOWN = 80
+"""How much of a wrong value is shown, in characters."""
+
 _WORDS = {
     "int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false",
-    "array": "a list", "object": "a table",
+    "array": "a list", "object": "a table", "null": "nothing",
 }  # fmt: skip
 
 
@@ -57,11 +63,20 @@ class Section(msgspec.Struct, frozen=True):
         name: Full name, with dots; empty for the top of the file.
         text: What it is about.
         keys: In their order.
+        repeated: Whether it is a list of tables, `[[name]]`, that may be given any number of times.
     """
 
     name: str
     text: str
     keys: tuple[Key, ...]
+    repeated: bool = False
+
+    @property
+    def heading(self) -> str:
+        """How the table begins in a file; empty for the top of the file."""
+        if not self.name:
+            return ""
+        return f"[[{self.name}]]" if self.repeated else f"[{self.name}]"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -71,13 +86,16 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: It is missing, unreadable, or not TOML.
     """
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        # Some editors put a byte order mark before the text.
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file; `config show` prints a sample") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not valid TOML: nested too deeply") from error
+    except ValueError as error:  # bad TOML, not UTF-8, or a number with thousands of digits
+        raise ConfigError(f"{path}: not valid TOML: {' '.join(str(error).split())}") from error
 
 
 def load(path: Path, kind: type[T]) -> T:
@@ -109,11 +127,19 @@ def convert(raw: Mapping[str, Any], kind: type[T], *, origin: str, prefix: str =
         if name in raw:
             values[field.name] = _value(raw[name], field.type, origin=origin, name=prefix + name)
         elif field.required:
-            raise ConfigError(f"{origin}: {prefix}{name} is missing: {_meta(field.type)[0]}")
+            raise ConfigError(f"{origin}: {prefix}{name} is missing: {_remedy(field, prefix)}")
     try:
         return kind(**values)
     except ValueError as error:
         raise ConfigError(f"{origin}: {prefix.rstrip('.') or 'file'}: {error}") from error
+
+
+def _remedy(field: msgspec.structs.FieldInfo, prefix: str) -> str:
+    """Say what to do about a key that is missing."""
+    text = _meta(field.type)[0]
+    if not text and _is_settings(_bare(field.type)):
+        return f"give a table [{prefix}{field.encode_name}]"
+    return text or f"it takes {_words(field.type)}"
 
 
 def check_known(name: str, known: list[str], *, origin: str, prefix: str) -> None:
@@ -125,7 +151,7 @@ def check_known(name: str, known: list[str], *, origin: str, prefix: str) -> Non
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(known)}"
-        raise ConfigError(f"{origin}: {prefix}{name}: unknown key; {hint}")
+        raise ConfigError(f"{origin}: {prefix}{key_text(name)}: unknown key; {hint}")
 
 
 def _value(raw: Any, kind: Any, *, origin: str, name: str) -> Any:
@@ -141,18 +167,25 @@ def _value(raw: Any, kind: Any, *, origin: str, name: str) -> Any:
         if not isinstance(raw, dict) or not all(isinstance(each, dict) for each in raw.values()):
             raise ConfigError(f"{origin}: {name}: must be tables, [{name}.NAME]")
         return {
-            key: convert(each, item, origin=origin, prefix=f"{name}.{key}.")
+            key: convert(each, item, origin=origin, prefix=f"{name}.{key_text(key)}.")
             for key, each in raw.items()
         }
     if (item := _list_of(bare)) and isinstance(raw, list):
         return tuple(
-            convert(each, item, origin=origin, prefix=f"{name}[{index}].")
+            _item(each, item, origin=origin, name=f"{name}[{index}]")
             for index, each in enumerate(raw)
         )
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{origin}: {name}: {_plain(str(error), raw)}") from error
+        problem = f"must be {_words(kind)}" if _is_choice(bare) else _plain(str(error))
+        raise ConfigError(f"{origin}: {name}: {problem}{_shown(raw)}") from error
+
+
+def _item(raw: Any, kind: type[T], *, origin: str, name: str) -> T:
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{origin}: {name}: must be a table{_shown(raw)}")
+    return convert(raw, kind, origin=origin, prefix=name + ".")
 
 
 def sections(kind: type[msgspec.Struct], name: str = "") -> Iterator[Section]:
@@ -166,12 +199,16 @@ def sections(kind: type[msgspec.Struct], name: str = "") -> Iterator[Section]:
             yield from sections(bare, path)
         elif item := _table_of(bare):
             yield from sections(item, f"{path}.NAME")
+        elif item := _list_of(bare):
+            text = _meta(field.type)[0] or _first_line(item)
+            yield Section(path, text, tuple(keys_of(item)), repeated=True)
 
 
 def keys_of(kind: type[msgspec.Struct]) -> Iterator[Key]:
     """List the plain keys of a settings struct; its tables are left out."""
     for field in msgspec.structs.fields(kind):
-        if _is_settings(_bare(field.type)) or _table_of(_bare(field.type)):
+        bare = _bare(field.type)
+        if _is_settings(bare) or _table_of(bare) or _list_of(bare):
             continue
         text, unit = _meta(field.type)
         default = None if field.required else toml_value(_default(field))
@@ -183,17 +220,30 @@ def _first_line(kind: type[msgspec.Struct]) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """Write a value as TOML."""
+    """Write a value as TOML, on one line."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
+    if isinstance(value, datetime.date | datetime.time):
+        return str(value)
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(each) for each in value) + "]"
     if isinstance(value, msgspec.Struct):
         pairs = msgspec.structs.asdict(value).items()
         return "{ " + ", ".join(f"{key} = {toml_value(each)}" for key, each in pairs) + " }"
-    return msgspec.json.encode(str(value)).decode()
+    return _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    """Write a text as TOML; whatever would not print, or would end the line, is escaped."""
+    quoted = msgspec.json.encode(text).decode()
+    return "".join(each if each.isprintable() else f"\\U{ord(each):08X}" for each in quoted)
+
+
+def key_text(name: str) -> str:
+    """Write one part of a key's name as TOML does, on one line."""
+    return name if _BARE_KEY.fullmatch(name) else _quoted(name)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
@@ -225,13 +275,18 @@ def _list_of(bare: Any) -> Any:
 
 
 def _meta(kind: Any) -> tuple[str, str]:
-    """Return the description and the unit of a field."""
+    """Return the description and the unit of a field; a plain ratio (unit 1) has none."""
     text, unit = "", ""
     for meta in getattr(kind, "__metadata__", ()):
         if isinstance(meta, msgspec.Meta):
             text = meta.description or text
             unit = (meta.extra or {}).get("unit", unit)
-    return text, unit
+    return text, "" if unit == "1" else unit
+
+
+def _is_choice(bare: Any) -> bool:
+    is_enum = isinstance(bare, type) and issubclass(bare, enum.Enum)
+    return is_enum or typing.get_origin(bare) is typing.Literal
 
 
 def _words(kind: Any) -> str:
@@ -243,9 +298,6 @@ def _words(kind: Any) -> str:
         return " | ".join(toml_value(each) for each in typing.get_args(bare))
     if typing.get_origin(bare) in {typing.Union, types.UnionType}:
         return " or ".join(_words(each) for each in typing.get_args(bare) if each is not type(None))
-    if item := _list_of(bare):
-        names = ", ".join(field.encode_name for field in msgspec.structs.fields(item))
-        return f"a list of tables {{ {names} }}"
     if typing.get_origin(bare) in {tuple, list}:
         return f"a list: {_words(typing.get_args(bare)[0])}"
     word = {int: "whole number", float: "number", str: "text", bool: "true | false"}.get(bare)
@@ -263,14 +315,33 @@ def _range(kind: Any) -> str:
     if low is None and high is None:
         return ""
     if high is None:
-        return f", {low:g} or more"
-    return f", {0 if low is None else low:g} to {high:g}"
+        return f", {_number(low)} or more"
+    if low is None:
+        return f", {_number(high)} or less"
+    return f", {_number(low)} to {_number(high)}"
 
 
-def _plain(message: str, raw: Any) -> str:
+def _number(value: float | None) -> str:
+    """Write a limit in full: 3600000, not 3.6e+06."""
+    assert value is not None
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _plain(message: str) -> str:
     """Put msgspec's words into ours: `Expected `int`, got `str`` and the like."""
     message = message.partition(" - at `")[0]
-    for word, plain in _WORDS.items():
-        message = message.replace(f"`{word}`", plain)
-    message = message.replace("`", "")
-    return f"{message[:1].lower()}{message[1:]} (it is {toml_value(raw)[:80]})"
+    message = re.sub(
+        r"`([^`]*)`",
+        lambda found: " or ".join(_WORDS.get(word, word) for word in found[1].split(" | ")),
+        message,
+    )
+    return f"{message[:1].lower()}{message[1:]}"
+
+
+def _shown(raw: Any) -> str:
+    """Show a wrong value, if it is short and simple enough to be shown in one line."""
+    simple = [raw] if not isinstance(raw, list) else raw
+    if any(isinstance(each, dict | list) for each in simple):
+        return ""
+    text = toml_value(raw)
+    return f" (it is {text if len(text) <= _SHOWN else text[:_SHOWN] + '...'})"

@@ -19,7 +19,6 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from edge_agent.camera.headers import BadHeaderError, Header, check_whole, parse_header
@@ -142,6 +141,8 @@ def _check_size(path: Path, header: Header, max_pixels: int) -> None:
 
 
 def _decode(path: Path, header: Header, data: bytes) -> np.ndarray[tuple[int, ...], np.dtype]:
+    import cv2  # noqa: PLC0415 - heavy: not needed to list files
+
     _quiet_opencv()
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -172,6 +173,8 @@ def _to_camera_pixels(path: Path, pixels: np.ndarray[tuple[int, ...], np.dtype])
 
 def _quiet_opencv() -> None:
     """Keep OpenCV's decoders from writing to the terminal: what they find is raised here."""
+    import cv2  # noqa: PLC0415 - see _decode
+
     logging = cv2.utils.logging
     if logging.getLogLevel() > logging.LOG_LEVEL_SILENT:
         logging.setLogLevel(logging.LOG_LEVEL_SILENT)

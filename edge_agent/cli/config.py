@@ -85,31 +85,36 @@ def as_toml(found: list[Section]) -> str:
     ]
     seen: set[str] = set()
     for section in found:
-        name = section.name.replace("NAME", "line1")
-        mark = "# " if name in seen else ""
-        seen.add(name)
-        if name:
-            lines += [f"# {section.text}", f"{mark}[{name}]"]
+        heading = section.heading.replace("NAME", "line1")
+        mark = "# " if heading in seen or section.repeated else ""
+        seen.add(heading)
+        if heading:
+            lines += [f"# {section.text}", f"{mark}{heading}"]
         for key in section.keys:
             unit = f" [{key.unit}]" if key.unit else ""
             lines.append(f"# {key.text} ({key.kind}){unit}")
-            lines.append(f"{mark}{key.name} = {key.default}")
+            if key.default is None:
+                lines.append(f"# {key.name} = ...   (required)")
+            else:
+                lines.append(f"{mark}{key.name} = {key.default}")
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def as_markdown(found: list[Section]) -> str:
     """Write the manual of all keys."""
     lines = _MANUAL.splitlines()
     for section in found:
-        lines += ["", f"## `[{section.name}]`" if section.name else "## Top of the file", ""]
-        lines += [section.text, "", "| key | takes | default | unit | what it does |"]
-        lines.append("|---|---|---|---|---|")
+        lines += ["", f"## `{section.heading}`" if section.name else "## Top of the file", ""]
+        lines += [section.text, ""]
+        if not section.keys:
+            continue
+        lines += ["| key | takes | default | unit | what it does |", "|---|---|---|---|---|"]
         for key in section.keys:
             default = "**required**" if key.default is None else f"`{key.default}`"
-            kind = key.kind.replace("|", "\\|")
-            lines.append(f"| `{key.name}` | {kind} | {default} | {key.unit} | {key.text} |")
-    return "\n".join(lines) + "\n"
+            cells = (f"`{key.name}`", key.kind, default, key.unit, key.text)
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _plain(key: Key) -> dict[str, str | None]:
@@ -125,7 +130,7 @@ def _print_table(found: list[Section]) -> None:
 
     console = Console()
     for section in found:
-        title = f"[{section.name}]" if section.name else "top of the file"
+        title = section.heading or "top of the file"
         table = Table(
             title=f"{title}  {section.text}".replace("[", "\\["), title_justify="left", expand=True
         )

@@ -1,0 +1,58 @@
+"""What all tests share: the reference bundle, the real image sets, a broker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+from tests.broker import MOSQUITTO, Broker, Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+
+# A time limit for each example would answer to the load of the machine.
+hypothesis.settings.register_profile("edge", deadline=None)
+hypothesis.settings.load_profile("edge")
+
+
+@pytest.fixture(scope="session")
+def simulated_bundle() -> Path:
+    """Return the reference bundle of the simulated line, which the repository ships."""
+    path = ROOT / "models/simulated_line.bundle"
+    assert path.is_file(), f"{path} is missing: make models"
+    return path
+
+
+@pytest.fixture(scope="session")
+def images_dir() -> Path:
+    """Return the folder of the real image sets."""
+    path = Path(os.environ.get("EDGE_IMAGES") or ROOT.parent / "shared/data")
+    if not path.is_dir():
+        pytest.skip("real image sets absent: set EDGE_IMAGES")
+    return path
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """Run a broker that forgets everything when it is killed."""
+    yield from _running(Broker(tmp_path / "broker"))
+
+
+@pytest.fixture
+def lasting_broker(tmp_path: Path) -> Iterator[Broker]:
+    """Run a broker that keeps sessions and retained messages when it is killed."""
+    yield from _running(Broker(tmp_path / "broker", memory=Memory.DISK))
+
+
+def _running(broker: Broker) -> Iterator[Broker]:
+    if MOSQUITTO is None:
+        pytest.skip("Mosquitto absent: install the package 'mosquitto'")
+    broker.start()
+    yield broker
+    broker.stop()
