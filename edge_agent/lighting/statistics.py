@@ -69,13 +69,13 @@ def measure(image: Image, spots: tuple[Spot, ...]) -> Statistics:
     import cv2  # noqa: PLC0415 - heavy: not needed to read a configuration
 
     step = max(1, image.shape[1] // _THIN_COLUMNS)
-    thin = image[step // 2 :: step, step // 2 :: step]
+    size = (max(COLUMNS, image.shape[1] // step), max(ROWS, image.shape[0] // step))
+    thin = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    light = cv2.LUT(thin, _LINEAR)
     if thin.ndim == 2:
-        light = cv2.LUT(np.ascontiguousarray(thin), _LINEAR)
         warmth = 0.0
         grey = light
     else:
-        light = cv2.LUT(np.ascontiguousarray(thin), _LINEAR)
         blue, _, red, _ = cv2.mean(light)
         warmth = float(np.log((red + _TINY) / (blue + _TINY)))
         grey = cv2.transform(light, _TO_GREY)
