@@ -160,11 +160,7 @@ def _row(kind: Kind, record: bytes, number: int) -> dict[str, Any]:
     """Make a row of one record; a column whose value does not fit stays empty."""
     try:
         text = record.decode("utf-8")
-        columns = _DECODERS[kind].decode(record)
-    except msgspec.ValidationError:
-        columns = _EMPTY[kind]
-        if not isinstance(msgspec.json.decode(record), dict):
-            raise WireError(f"batch: record {number} is not a JSON object") from None
+        columns = _columns(kind, record)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"batch: record {number} is not JSON: {error}") from error
     row = msgspec.structs.asdict(columns)
@@ -175,6 +171,15 @@ def _row(kind: Kind, record: bytes, number: int) -> dict[str, Any]:
     elif kind is Kind.ALARMS and row["priority"] is not None:
         row["priority"] = str(row["priority"])
     return row
+
+
+def _columns(kind: Kind, record: bytes) -> _Moment:
+    try:
+        return _DECODERS[kind].decode(record)
+    except msgspec.ValidationError:
+        if isinstance(msgspec.json.decode(record), dict):
+            return _EMPTY[kind]
+        raise
 
 
 def _digest(payload: bytes) -> str:

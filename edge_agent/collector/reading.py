@@ -165,5 +165,13 @@ def _entry(row: Row[Any]) -> Entry:
         row.stream,
         row.number,
         iso(row.received_ns),
-        msgspec.json.decode(row.record),
+        _record(row.record),
     )
+
+
+def _record(text: str) -> dict[str, Any]:
+    """Read a record; one that is not quite JSON is shown as it is."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {"unreadable": text}

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.collector import messages
+from edge_agent.collector.messages import BirthSeen, Delivery, Kind, Rejected
+from tests.unit.collector import arrivals
+from tests.unit.collector.arrivals import LIMIT_BYTES, ROOT, arrival, inspection, sealed
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+
+def read(payload: bytes, **where: str) -> Delivery | BirthSeen | Rejected:
+    return messages.read(ROOT, arrival(payload, **where), limit_bytes=LIMIT_BYTES)
+
+
+def test_a_batch_becomes_rows_and_keeps_what_it_does_not_know() -> None:
+    record = inspection(7, verdict="ng", scores={"anomaly": 0.2, "classify": 0.9})
+    delivery = read(sealed(3, [record], first=41))
+    assert isinstance(delivery, Delivery)
+    assert (delivery.device, delivery.kind, delivery.header.batch) == ("dev1", Kind.INSPECTIONS, 3)
+    (row,) = delivery.rows
+    assert row["record"].encode() == record
+    assert (row["number"], row["sequence"], row["verdict"], row["score"]) == (41, 7, "ng", 0.9)
+
+
+def test_alarms_and_health_have_their_columns() -> None:
+    alarm = b'{"key":"light/press","priority":2,"state":"normal"}'
+    delivery = read(sealed(1, [alarm], kind="alarms"), topic="batch/alarms")
+    assert isinstance(delivery, Delivery)
+    assert delivery.rows[0]["key"] == "light/press"
+    assert delivery.rows[0]["priority"] == "2"
+    health = read(sealed(1, [b'{"wall_ns":5}'], kind="health"), topic="batch/health")
+    assert isinstance(health, Delivery)
+    assert health.rows[0]["wall_ns"] == 5
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        inspection(1, sequence="seven"),
+        inspection(1, wall_ns=2**63),
+        inspection(1, scores={"anomaly": "high"}),
+        inspection(1, part="x" * 5000),
+    ],
+)
+def test_a_value_that_does_not_fit_leaves_its_columns_empty(record: bytes) -> None:
+    delivery = read(sealed(1, [record]))
+    assert isinstance(delivery, Delivery)
+    assert delivery.rows[0]["record"].encode() == record
+    assert delivery.rows[0]["sequence"] is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "where", "reason"),
+    [
+        (b"garbage", {}, "not a zstd frame"),
+        (sealed(1, [inspection(1)])[:-5], {}, "cut short"),
+        (sealed(1, [b"[1]"]), {}, "record 1 is not JSON: Expected `object`"),
+        (sealed(1, [b"{"]), {}, "record 1 is not JSON"),
+        (sealed(1, [b'{"part":"\xff"}']), {}, "record 1 is not JSON"),
+        (sealed(1, [b'{"a":' + b"[" * 9999 + b"]" * 9999 + b"}"]), {}, "record 1 is not JSON"),
+        (sealed(1, [inspection(1)]), {"topic": "batch/alarms"}, "of kind 'inspections' on topic"),
+        (sealed(1, [inspection(1)]), {"topic": "batch/inspections/x"}, "on topic"),
+        (sealed(1, [inspection(1)], kind="maps"), {"topic": "batch/maps"}, "not known here"),
+        (sealed(1, [inspection(1)]), {"device": "no device"}, "not of the form"),
+        (zstd.compress(b"0" * 50_000_000), {}, "more than 1048576 bytes"),
+        (arrivals.birth(device="other"), {"topic": "birth"}, "of device 'other' on the topic"),
+        (b"{}", {"topic": "birth"}, "birth: cannot be read"),
+    ],
+)
+def test_what_breaks_the_contract_is_rejected(
+    payload: bytes, where: dict[str, str], reason: str
+) -> None:
+    rejected = read(payload, **where)
+    assert isinstance(rejected, Rejected)
+    assert reason in rejected.reason
+    assert "\n" not in rejected.reason
+    assert len(rejected.reason) < 400
+
+
+def test_a_birth_is_seen() -> None:
+    seen = read(arrivals.birth(), topic="birth")
+    assert isinstance(seen, BirthSeen)
+    assert seen.birth.online
+
+
+@given(st.binary(max_size=200), st.sampled_from(["batch/inspections", "birth", "batch/alarms"]))
+def test_no_bytes_raise(data: bytes, topic: str) -> None:
+    for payload in (data, zstd.compress(data), sealed(1, [data.replace(b"\n", b"")])):
+        assert read(payload, topic=topic) is not None
