@@ -73,7 +73,13 @@ def simulated_camera(story: Story, seed: int) -> dict[str, object]:
 
 def folder_camera(images: Path) -> dict[str, object]:
     """Return the camera table of a folder of images, which go round until the story ends."""
-    return {"driver": "folder", "path": str(images), "takt_ms": TAKT_MS, "loop": "looped"}
+    return {
+        "driver": "folder",
+        "path": str(images),
+        "takt_ms": TAKT_MS,
+        "loop": "looped",
+        "order": "shuffled",
+    }
 
 
 def furnish(workspace: Workspace, camera: dict[str, object], bundle: Path) -> int:

@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import enum
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,11 +29,21 @@ GOOD = "good"
 """Name of the sub-folder that holds good parts."""
 
 
+_SHUFFLE_SEED = 1
+
+
 class TruthSource(enum.StrEnum):
     """Where the truth about a part is taken from."""
 
     FOLDERS = "folders"
     NONE = "none"
+
+
+class Order(enum.StrEnum):
+    """In which order the images come."""
+
+    SORTED = "sorted"
+    SHUFFLED = "shuffled"
 
 
 def _meta(low: float, high: float, unit: str, text: str) -> Any:
@@ -51,6 +62,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     loop: Annotated[Playback, msgspec.Meta(description="What comes after the last image.")] = (
         Playback.ONCE
     )
+    order: Annotated[
+        Order,
+        msgspec.Meta(description="By name (2 before 10), or shuffled, the same way every time."),
+    ] = Order.SORTED
     truth: Annotated[
         TruthSource,
         msgspec.Meta(description="Whether sub-folders name what a part is; good is good."),
@@ -101,6 +116,8 @@ class Driver:
             raise CameraError(f"camera folder {folder}: {error}") from error
         if not self._files:
             raise CameraError(f"camera folder {folder} holds no images; {expected}")
+        if self._settings.order is Order.SHUFFLED:
+            random.Random(_SHUFFLE_SEED).shuffle(self._files)
         self._next = 0
         self._round += 1
         self._prepared = None

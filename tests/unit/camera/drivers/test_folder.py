@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.camera.drivers.folder import Driver, Settings, TruthSource
+from edge_agent.camera.drivers.folder import Driver, Order, Settings, TruthSource
 from edge_agent.camera.frame import EndOfFrames, Frame, Truth
 from edge_agent.camera.playback import Playback
 from edge_agent.camera.triggers import Trigger
@@ -149,3 +149,19 @@ def test_real_image_sets_are_played_with_their_truth(
     assert {frame.fault for frame in frames} == {""}
     assert {frame.image.shape for frame in frames} == {shape}
     assert {frame.truth.defect for frame in frames if frame.truth is not None} == defects
+
+
+def test_shuffled_images_are_all_played_in_the_same_order_every_time(tmp_path: Path) -> None:
+    for number in range(12):
+        save(tmp_path / f"{number}.png", number)
+
+    def names(order: Order) -> list[str]:
+        settings = Settings(path=str(tmp_path), takt_ms=0, order=order)
+        return [frame.part for frame in play(settings)]
+
+    in_order = [f"{number}.png" for number in range(12)]
+    assert names(Order.SORTED) == in_order
+    shuffled = names(Order.SHUFFLED)
+    assert shuffled == names(Order.SHUFFLED)
+    assert shuffled != in_order
+    assert sorted(shuffled) == sorted(in_order)
