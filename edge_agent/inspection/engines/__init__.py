@@ -72,7 +72,10 @@ def load_engine(name: str, model: bytes, settings: EngineSettings) -> Engine:
     """
     if name not in ENGINES:
         raise EngineError(f"engine {name!r}: unknown; there are {', '.join(ENGINES)}")
-    module = importlib.import_module(ENGINES[name])
+    try:
+        module = importlib.import_module(ENGINES[name])
+    except ImportError as error:
+        raise EngineError(f"engine {name}: not installed here: {error}") from error
     engine: Engine = module.load(model, settings)
     return engine
 
@@ -90,3 +93,13 @@ def check_input(name: str, shape: tuple[object, ...], dtype: str) -> tuple[int, 
             f"camera's own pixels, uint8 [1, height, width, channels] with fixed sizes"
         )
     return sides[0], sides[1], sides[2], sides[3]
+
+
+def check_output(name: str, output: str, dtype: str) -> None:
+    """Refuse an output that is not float32: other numbers have a scale that we do not know.
+
+    Raises:
+        EngineError: It is not.
+    """
+    if dtype not in {"float32", "tensor(float)"}:
+        raise EngineError(f"engine {name}: the model's output {output!r} is {dtype}, not float32")

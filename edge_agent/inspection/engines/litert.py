@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_agent.errors import EngineError
-from edge_agent.inspection.engines import EngineSettings, Outputs, Pixels, check_input
+from edge_agent.inspection.engines import EngineSettings, Outputs, Pixels, check_input, check_output
 
 NAME = "litert"
 _MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
@@ -25,17 +25,17 @@ class LitertEngine:
             self._interpreter = interpreter(model_content=model, num_threads=settings.threads)
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise EngineError(f"engine litert: refuses the model: {error}") from error
+            raise EngineError(f"engine litert: refuses the model: {_line(error)}") from error
         inputs = self._interpreter.get_input_details()
         if len(inputs) != 1:
             raise EngineError(f"engine litert: the model has {len(inputs)} inputs; one is expected")
         self._input = int(inputs[0]["index"])
         shape = tuple(int(side) for side in inputs[0]["shape"])
         self.input_shape = check_input(NAME, shape, np.dtype(inputs[0]["dtype"]).name)
-        self._outputs = {
-            str(output["name"]): int(output["index"])
-            for output in self._interpreter.get_output_details()
-        }
+        self._outputs: dict[str, int] = {}
+        for output in self._interpreter.get_output_details():
+            check_output(NAME, str(output["name"]), np.dtype(output["dtype"]).name)
+            self._outputs[str(output["name"])] = int(output["index"])
 
     def run(self, pixels: Pixels) -> Outputs:
         """Run the model once; see `Engine.run`."""
@@ -43,7 +43,7 @@ class LitertEngine:
             self._interpreter.set_tensor(self._input, pixels)
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
-            raise EngineError(f"engine litert: {error}") from error
+            raise EngineError(f"engine litert: {_line(error)}") from error
         return {
             name: np.asarray(self._interpreter.get_tensor(index), np.float32)
             for name, index in self._outputs.items()
@@ -57,6 +57,10 @@ class LitertEngine:
 def load(model: bytes, settings: EngineSettings) -> LitertEngine:
     """Load a model; see `load_engine`."""
     return LitertEngine(model, settings)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _interpreter_type() -> Any:

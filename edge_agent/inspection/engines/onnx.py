@@ -18,7 +18,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from edge_agent.errors import EngineError
-from edge_agent.inspection.engines import EngineSettings, Outputs, Pixels, check_input
+from edge_agent.inspection.engines import EngineSettings, Outputs, Pixels, check_input, check_output
 
 NAME = "onnx"
 # onnxruntime's errors share no base class of their own.
@@ -48,8 +48,10 @@ class OnnxEngine:
         if len(inputs) != 1:
             raise EngineError(f"engine onnx: the model has {len(inputs)} inputs; one is expected")
         self._input = inputs[0].name
-        self._outputs = [output.name for output in self._session.get_outputs()]
         self.input_shape = check_input(NAME, tuple(inputs[0].shape), inputs[0].type)
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        for output in self._session.get_outputs():
+            check_output(NAME, output.name, output.type)
 
     def run(self, pixels: Pixels) -> Outputs:
         """Run the model once; see `Engine.run`."""

@@ -99,6 +99,11 @@ class AnomalyInspector:
         """Crop and resize into the reused buffer: INTER_AREA when shrinking by 2 or more."""
         import cv2  # noqa: PLC0415 - heavy: loaded with the first model, not with the program
 
+        if image.dtype != np.uint8 or image.size == 0 or image.shape[2:] not in {(), (3,)}:
+            raise EngineError(  # else the buffer would keep the part before, and that be judged
+                f"an image of {list(image.shape)} {image.dtype} cannot be looked at: it takes "
+                f"uint8, height x width x 3 or height x width"
+            )
         view = self._spec.roi.crop(image)
         height, width = self._spec.height, self._spec.width
         shrink = min(view.shape[0] / height, view.shape[1] / width)
@@ -111,10 +116,17 @@ class AnomalyInspector:
 
 
 def _map_of(outputs: Outputs) -> Map:
+    """Return the map, without the dimensions of size 1 that engines put around it."""
+    if ANOMALY_MAP not in outputs and len(outputs) != 1:
+        names = ", ".join(sorted(outputs))
+        raise EngineError(
+            f"which of the model's outputs is the map? Name it {ANOMALY_MAP}: {names}"
+        )
     values = outputs[ANOMALY_MAP] if ANOMALY_MAP in outputs else next(iter(outputs.values()))
-    if values.size < 4:
+    anomaly_map = values.squeeze()
+    if anomaly_map.ndim != 2:
         raise EngineError(f"the model's output {list(values.shape)} is not an anomaly map")
-    return values.reshape(values.shape[-2], values.shape[-1])
+    return anomaly_map
 
 
 def _score(anomaly_map: Map, top: int) -> float:
