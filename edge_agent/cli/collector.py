@@ -237,7 +237,7 @@ def _show_devices(found: list[Device]) -> None:
             escape(each.device),
             state,
             each.last_seen,
-            escape(each.agent),
+            escape(each.version),
             str(each.batches),
             str(each.records),
             str(each.lost),

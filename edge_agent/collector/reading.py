@@ -56,7 +56,7 @@ class Device(msgspec.Struct, frozen=True):
         device: Its name.
         online: Whether it is; None if it never said.
         last_seen: When something of it came last, ISO 8601.
-        agent: Version of its agent; empty if it never said.
+        version: Version of its agent; empty if it never said.
         batches: Batches stored.
         records: Records in them.
         lost: Records that the device said are gone.
@@ -65,7 +65,7 @@ class Device(msgspec.Struct, frozen=True):
     device: str
     online: bool | None
     last_seen: str
-    agent: str
+    version: str
     batches: int
     records: int
     lost: int
@@ -113,7 +113,7 @@ class Reader:
                 row.device,
                 row.online,
                 iso(row.last_seen_ns),
-                row.agent or "",
+                row.version or "",
                 row.batches or 0,
                 row.records or 0,
                 row.lost or 0,

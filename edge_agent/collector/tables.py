@@ -33,7 +33,7 @@ DEVICES = Table(
     Column("online", Boolean),
     Column("last_seen_ns", BigInteger, nullable=False),
     Column("birth_ns", BigInteger),
-    Column("agent", Text),
+    Column("version", Text),
     Column("birth", Text),
 )
 

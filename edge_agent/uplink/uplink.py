@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _ROUND_S = 0.5  # the longest sleep: also how soon a forgotten wake-up is made good
 _FAULT_PAUSE_S = 0.5
+_DRAIN_S = 0.02
 
 
 class Lane(Protocol):
@@ -176,6 +177,15 @@ class Uplink:
         self.wake()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until the collector has all sealed batches; False if it had not in time."""
+        end = time.monotonic() + timeout_s
+        while any(self._source.pending(name, after=0, limit=1) for name in self._windows):
+            if time.monotonic() >= end:
+                return False
+            self._stopping.wait(_DRAIN_S)
+        return True
 
     def wake(self) -> None:
         """Look for new batches now (the spool's `on_sealed`)."""

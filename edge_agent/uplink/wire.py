@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,18 +23,18 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
         schema: `edge/birth/1`.
         device: Its name.
         online: False in the will and after a clean stop.
-        time: When the agent started, ISO 8601, UTC, by the device's wall clock.
+        version: Of its agent.
+        stations: Their names.
         boot: Id of the device's boot.
-        agent: Version of the agent.
-        info: Whatever else a person may want to know: stations, models, hardware.
+        started: When the agent started, ISO 8601, UTC, by the device's wall clock.
     """
 
     device: str
     online: bool
-    time: str
-    boot: str
-    agent: str
-    info: dict[str, Any] = {}
+    version: str = ""
+    stations: tuple[str, ...] = ()
+    boot: str = ""
+    started: str = ""
     schema: str = BIRTH_SCHEMA
 
 

@@ -113,7 +113,7 @@ def test_births_set_online_and_offline(store: Store, reader: Reader) -> None:
     store.commit(group(sealed(1, [inspection(1)])))
     assert reader.devices()[0].online is None
     store.commit(group(arrivals.birth(), topic="birth"))
-    assert (reader.devices()[0].online, reader.devices()[0].agent) == (True, "0.1")
+    assert (reader.devices()[0].online, reader.devices()[0].version) == (True, "0.1")
     store.commit(group(arrivals.birth(online=False), topic="birth"))
     assert reader.devices()[0].online is False
 

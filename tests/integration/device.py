@@ -64,9 +64,7 @@ def alarm(index: int) -> bytes:
 
 def birth(name: str, *, online: bool) -> bytes:
     """Write a birth."""
-    return wire.encode(
-        wire.Birth(device=name, online=online, time="2026", boot="b" * 32, agent="test")
-    )
+    return wire.encode(wire.Birth(device=name, online=online, boot="b" * 32, version="test"))
 
 
 def main(directory: Path, port: int, name: str, rate: float) -> None:
@@ -95,9 +93,7 @@ def main(directory: Path, port: int, name: str, rate: float) -> None:
         due += 1 / rate
         stop.wait(max(0.0, due - time.monotonic()))
     spool.flush()
-    end = time.monotonic() + 20
-    while spool.backlog().records and time.monotonic() < end:
-        time.sleep(0.02)
+    uplink.drain(20)
     left = spool.backlog().records
     os.write(1, f"left {left}\n".encode())
     uplink.stop()

@@ -203,7 +203,7 @@ def _device(seen: BirthSeen) -> dict[str, Any]:
         "online": seen.birth.online,
         "last_seen_ns": seen.arrival.received_ns,
         "birth_ns": seen.arrival.received_ns,
-        "agent": seen.birth.agent,
+        "version": seen.birth.version,
         "birth": seen.arrival.payload.decode("utf-8", "replace"),
     }
 

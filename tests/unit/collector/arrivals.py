@@ -50,4 +50,4 @@ def arrival(payload: bytes, *, topic: str = "batch/inspections", device: str = "
 
 
 def birth(*, device: str = "dev1", online: bool = True) -> bytes:
-    return wire.encode(wire.Birth(device=device, online=online, time="t", boot="b", agent="0.1"))
+    return wire.encode(wire.Birth(device=device, online=online, boot="b", version="0.1"))

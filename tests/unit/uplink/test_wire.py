@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edge_agent.errors import WireError
 from edge_agent.uplink import wire
 
-BIRTH = wire.Birth(device="d", online=True, time="t", boot="b", agent="0", info={"stations": ["a"]})
+BIRTH = wire.Birth(device="d", online=True, boot="b", version="0", stations=("a", "b"))
 
 
 def test_messages_come_back() -> None:
