@@ -11,27 +11,24 @@ def show(status: dict[str, Any]) -> None:
     """Print the status of an agent; see `edge_agent.agent.status.Status`."""
     from rich.console import Console  # noqa: PLC0415 - only people need it
     from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
 
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     console.print(
         f"[bold]{status['device']}[/] is {status['state']} for {status['uptime_s']:.0f} s "
         f"(version {status['version']}, pid {status['pid']}, {status['rss_mb']:.0f} MiB)"
     )
-    stations = Table(show_edge=False, box=None, padding=(0, 2, 0, 0))
-    for column in ("station", "bundle", "parts", "verdicts", "p50 / p99", "last part"):
-        stations.add_column(column)
     for name, each in status["stations"].items():
-        latency, last = each["latency_ms"], each["last"]
-        stations.add_row(
-            name,
-            f"{each['bundle'] or '(none)'} {each['engine']}",
-            str(each["parts"]),
-            ", ".join(f"{count} {verdict}" for verdict, count in each["verdicts"].items()) or "-",
-            f"{latency['p50']:.1f} / {latency['p99']:.1f} ms" if latency else "-",
-            f"{last['part']}: {last['verdict']}, light {last['light']}" if last else "-",
+        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in each["verdicts"].items())
+        bundle = f"{each['bundle']} on {each['engine']}" if each["bundle"] else "no bundle"
+        console.print(
+            f"station [bold]{name}[/], {bundle}: {each['parts']} parts; {verdicts or '-'}"
         )
-    console.print(stations)
+        latency, last = each["latency_ms"], each["last"]
+        if last:
+            console.print(
+                f"  last part {escape(last['part'])}: {last['verdict']}, light {last['light']}; "
+                f"capture to verdict p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f} ms"
+            )
     link = status["uplink"]
     waiting = sum(lane["waiting"] for lane in status["spool"].values())
     lost = sum(lane["lost"] for lane in status["spool"].values())
