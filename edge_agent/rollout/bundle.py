@@ -6,7 +6,9 @@ times, so the same content gives the same bytes.
 
 Invariants:
     - `read_bundle` returns a bundle only if every member named in the manifest is there with the
-      digest stated, and none besides; otherwise it raises and nothing was unpacked.
+      digest stated, and none besides nor twice; otherwise it raises and nothing was unpacked.
+    - Nothing that a file holds makes `read_bundle` raise anything but BundleError, or unpack more
+      than `MAX_BYTES`.
     - `write_bundle` leaves either the whole file or none.
     - Equal manifests and files give equal bytes.
 """
@@ -16,7 +18,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,6 +40,7 @@ RUNTIME = 1
 
 MANIFEST = "manifest.json"
 MAX_BYTES = 512 * 1024 * 1024
+MAX_MEMBERS = 1000
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 Text = Annotated[str, msgspec.Meta(max_length=400)]
@@ -119,10 +124,14 @@ class Bundle(msgspec.Struct, frozen=True):
         """
         import cv2  # noqa: PLC0415 - heavy, and most commands never look at a sample
 
+        problem = f"bundle {self.label}: sample {sample.file} is not an 8-bit grey or colour image"
         data = np.frombuffer(self.files[sample.file], np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-        if image is None or image.dtype != np.uint8:
-            raise BundleError(f"bundle {self.label}: sample {sample.file} is not an 8-bit image")
+        try:
+            image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        except cv2.error as error:
+            raise BundleError(problem) from error
+        if image is None or image.dtype != np.uint8 or image.shape[2:] not in {(), (3,)}:
+            raise BundleError(problem)
         return np.ascontiguousarray(image)
 
 
@@ -162,13 +171,23 @@ def read_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: It is missing, damaged, incomplete, or for another runtime.
     """
+    return decode_bundle(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read the bytes of a bundle file, unchecked, and never more than a bundle may have.
+
+    Raises:
+        BundleError: It is missing, unreadable or too large.
+    """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BundleError(f"bundle {path}: larger than {MAX_BYTES >> 20} MiB: not a bundle")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise BundleError(f"bundle {path}: cannot be read: {error.strerror}") from error
-    return decode_bundle(data, str(path))
+    if len(data) > MAX_BYTES:
+        raise BundleError(f"bundle {path}: larger than {MAX_BYTES >> 20} MiB: not a bundle")
+    return data
 
 
 def decode_bundle(data: bytes, origin: str) -> Bundle:
@@ -176,12 +195,12 @@ def decode_bundle(data: bytes, origin: str) -> Bundle:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
-            if sum(member.file_size for member in members) > MAX_BYTES:
-                raise BundleError(f"bundle {origin}: unpacks to over {MAX_BYTES >> 20} MiB")
+            _check_archive(members, origin)
             content = {member.filename: archive.read(member) for member in members}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except _ZIP_ERRORS as error:
+        reason = " ".join(str(error).split())
         raise BundleError(
-            f"bundle {origin}: not a bundle, or damaged ({error}): fetch it again"
+            f"bundle {origin}: not a bundle, or damaged ({reason}): fetch it again"
         ) from error
     head = content.pop(MANIFEST, None)
     if head is None:
@@ -191,11 +210,33 @@ def decode_bundle(data: bytes, origin: str) -> Bundle:
     return Bundle(manifest, hashlib.sha256(head).hexdigest(), content)
 
 
+# What zipfile raises on damaged archives, depending on the byte that is wrong.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile, EOFError, NotImplementedError, OSError, OverflowError, RuntimeError,
+    ValueError, struct.error, zlib.error,
+)  # fmt: skip
+
+
+def _check_archive(members: list[zipfile.ZipInfo], origin: str) -> None:
+    """Refuse, before anything is unpacked, what no bundle needs and only an attack brings."""
+    if len(members) > MAX_MEMBERS:
+        raise BundleError(f"bundle {origin}: holds {len(members)} files: not a bundle")
+    if sum(member.file_size for member in members) > MAX_BYTES:
+        raise BundleError(f"bundle {origin}: unpacks to over {MAX_BYTES >> 20} MiB")
+    names: set[str] = set()
+    for member in members:
+        if member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+            raise BundleError(f"bundle {origin}: {member.filename!r} is packed in a way not read")
+        if member.filename in names:
+            raise BundleError(f"bundle {origin}: holds {member.filename!r} twice: do not use it")
+        names.add(member.filename)
+
+
 def _decode_manifest(head: bytes, origin: str) -> Manifest:
     try:
-        schema = json.loads(head).get("schema")
-        runtime = json.loads(head).get("runtime", 1)
-    except (ValueError, AttributeError) as error:
+        raw = json.loads(head)
+        schema, runtime = raw.get("schema"), raw.get("runtime", 1)
+    except (ValueError, AttributeError, RecursionError) as error:
         raise BundleError(f"bundle {origin}: {MANIFEST} is not a JSON object") from error
     if schema != SCHEMA or (isinstance(runtime, int) and runtime > RUNTIME):
         raise BundleError(
@@ -204,24 +245,24 @@ def _decode_manifest(head: bytes, origin: str) -> Manifest:
         )
     try:
         return msgspec.json.decode(head, type=Manifest)
-    except msgspec.ValidationError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"bundle {origin}: {MANIFEST}: {error}") from error
 
 
 def _check_members(manifest: Manifest, content: dict[str, bytes], origin: str) -> None:
     for name in sorted(manifest.files.keys() | content.keys()):
         if name not in content:
-            raise BundleError(f"bundle {origin}: {name} is missing: fetch the bundle again")
+            raise BundleError(f"bundle {origin}: {name!r} is missing: fetch the bundle again")
         if name not in manifest.files:
             raise BundleError(
-                f"bundle {origin}: {name} is not named in the manifest: do not use it"
+                f"bundle {origin}: {name!r} is not named in the manifest: do not use it"
             )
         if hashlib.sha256(content[name]).hexdigest() != manifest.files[name]:
-            raise BundleError(f"bundle {origin}: {name} is damaged: fetch the bundle again")
+            raise BundleError(f"bundle {origin}: {name!r} is damaged: fetch the bundle again")
     used = [*manifest.models.values(), *(sample.file for sample in manifest.samples)]
     used += [name for name in (manifest.baseline, manifest.card) if name]
     for name in used:
         if name not in content:
-            raise BundleError(f"bundle {origin}: {MANIFEST} speaks of {name}, which is not in it")
+            raise BundleError(f"bundle {origin}: {MANIFEST} speaks of {name!r}, which is not in it")
     if not manifest.models:
         raise BundleError(f"bundle {origin}: holds no model")

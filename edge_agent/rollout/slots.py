@@ -6,13 +6,16 @@ each of them is. What a word means stands in docs/glossary.md.
 Invariants:
     - `slots.json` changes by one atomic rename, after the bundle it speaks of is on the disk: at
       every moment, and after a power cut at any moment, it names whole bundles.
-    - The live slot's file is never written; a new bundle goes into the idle one.
+    - The file of the bundle that decides is never written; a new bundle goes into the other slot.
+      Where the live file is damaged, the bundle that decides is the good one beside it.
+    - Installing the bundle that is live already changes nothing: the way back stays.
     - Only a bundle that is marked good goes live.
     - `live` returns the live bundle, or, when its file is damaged, the other one if that is good.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 from collections.abc import Callable, Iterator
@@ -25,7 +28,7 @@ import msgspec
 
 from edge_agent.errors import BundleError
 from edge_agent.files import write_durably
-from edge_agent.rollout.bundle import Bundle, read_bundle
+from edge_agent.rollout.bundle import Bundle, decode_bundle, read_bundle, read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +67,19 @@ class SlotTable(msgspec.Struct, frozen=True):
 
     slots: dict[SlotName, Slot]
 
+    def __post_init__(self) -> None:
+        """Refuse a table that lacks a slot, or has two that are live."""
+        roles = [self.slots[name].role for name in SLOTS if name in self.slots]
+        if len(roles) != len(SLOTS) or roles.count(Role.LIVE) > 1:
+            raise ValueError("a table has the slots A and B, and at most one of them is live")
+
     def live(self) -> SlotName | None:
         """Return the name of the live slot."""
         return next((name for name in SLOTS if self.slots[name].role is Role.LIVE), None)
 
     def idle(self) -> SlotName:
         """Return the slot that a new bundle goes into."""
-        return "B" if self.live() == "A" else "A"
+        return _other(self.live() or "B")
 
     def with_slot(self, name: SlotName, slot: Slot) -> SlotTable:
         """Return the table with one slot replaced."""
@@ -87,6 +96,10 @@ class SlotTable(msgspec.Struct, frozen=True):
 
 
 EMPTY = SlotTable({"A": Slot(), "B": Slot()})
+
+
+def _other(name: SlotName) -> SlotName:
+    return "B" if name == "A" else "A"
 
 
 class Slots:
@@ -106,7 +119,7 @@ class Slots:
             return msgspec.json.decode(self._table_path.read_bytes(), type=SlotTable)
         except FileNotFoundError:
             return EMPTY
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BundleError(
                 f"slots {self._table_path}: cannot be read ({error}): remove it and install anew"
             ) from error
@@ -117,18 +130,8 @@ class Slots:
         Raises:
             BundleError: Neither the live bundle nor a good one beside it can be read.
         """
-        table = self.table()
-        name = table.live()
-        if name is None:
-            return None
-        try:
-            return self._read(name, table)
-        except BundleError as error:
-            other = table.slots[table.idle()]
-            if other.mark is not Mark.GOOD:
-                raise
-            log.error("live bundle unusable (%s); going back to %s", error, other.label)  # noqa: TRY400 - the message says it all
-            return self._read(table.idle(), table)
+        found = self._deciding(self.table())
+        return found[1] if found else None
 
     def install(self, path: Path, self_test: Callable[[Bundle], None]) -> Bundle:
         """Put a bundle into the idle slot, test it there, and make it live if it holds.
@@ -140,13 +143,18 @@ class Slots:
         Raises:
             BundleError: It is damaged or fails its self-test; the live bundle stays as it was.
         """
-        bundle = read_bundle(path)
+        data = read_bytes(path)
+        bundle = decode_bundle(data, str(path))
         with self._locked():
-            table = self.table()
+            table = self._mended(self.table())
+            live = table.live()
+            if live is not None and table.slots[live].digest == bundle.digest:
+                self_test(bundle)
+                return bundle
             name = table.idle()
             fresh = Slot(Role.INSTALLED, Mark.UNKNOWN, bundle.label, bundle.digest)
             self._store(table.with_slot(name, Slot()))  # the slot is empty while it is written
-            write_durably(self._file(name), path.read_bytes())
+            write_durably(self._file(name), data)
             self._store(table.with_slot(name, fresh))
             try:
                 self_test(self._read(name, table.with_slot(name, fresh)))
@@ -174,6 +182,43 @@ class Slots:
             self._store(table.switched())
         return bundle
 
+    def _deciding(self, table: SlotTable) -> tuple[SlotName, Bundle] | None:
+        """Return the slot whose bundle decides, and that bundle; None when none ever did.
+
+        It is the live one, or the good one beside it where the live file is damaged.
+        """
+        live, idle = table.live(), table.idle()
+        if live is None:
+            return None
+        try:
+            return live, self._read(live, table)
+        except BundleError as error:
+            other = table.slots[idle]
+            if other.mark is not Mark.GOOD:
+                raise
+            log.error("live bundle unusable (%s); going back to %s", error, other.label)  # noqa: TRY400 - the message says it all
+            return idle, self._read(idle, table)
+
+    def _mended(self, table: SlotTable) -> SlotTable:
+        """Return the table as it is to be changed: its live slot is the one that decides.
+
+        A damaged live file that was left in its role would send the next bundle into the other
+        slot: over the one that decides in its place.
+        """
+        try:
+            found = self._deciding(table)
+        except BundleError:  # neither can be read: any bundle is better than none
+            return table
+        if found is None or found[0] == table.live():
+            return table
+        damaged = _other(found[0])
+        slot = msgspec.structs.replace(
+            table.slots[damaged], mark=Mark.BAD, reason="its file is damaged"
+        )
+        mended = table.with_slot(damaged, slot).switched()
+        self._store(mended)
+        return mended
+
     def _file(self, name: SlotName) -> Path:
         return self._directory / f"{name}.bundle"
 
@@ -195,7 +240,10 @@ class Slots:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
         except OSError as error:
+            refused = error.errno in {errno.EACCES, errno.EPERM}
+            remedy = (
+                "run this as the user of the agent, or as root" if refused else "check the disk"
+            )
             raise BundleError(
-                f"slots {self._directory}: cannot be changed: {error.strerror}: run this as the "
-                f"user of the agent, or as root"
+                f"slots {self._directory}: cannot be changed: {error.strerror}: {remedy}"
             ) from error

@@ -1,0 +1,140 @@
+"""A bundle judges its own golden and challenge samples before it may run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from onnx import TensorProto
+
+from edge_agent.decision.verdict import Thresholds, Verdict
+from edge_agent.errors import BundleError
+from edge_agent.inspection.engines import EngineSettings
+from edge_agent.inspection.spec import Anomaly, Input
+from edge_agent.rollout.bundle import Bundle, Sample, read_bundle, write_bundle
+from edge_agent.rollout.selftest import load_model, run_samples, self_test
+from tests.tiny import SIDE, tiny_files, tiny_manifest, tiny_onnx, tiny_tflite
+
+SETTINGS = EngineSettings()
+GOLDEN = Sample(file="golden.png", kind="golden", score=20.0)
+CHALLENGE = Sample(file="challenge.png", kind="challenge", score=250.0)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Any:
+    def make(files: dict[str, bytes] | None = None, **changes: Any) -> Bundle:
+        return write_bundle(
+            tmp_path / "x.bundle", tiny_manifest(**changes), tiny_files() | (files or {})
+        )
+
+    return make
+
+
+def test_a_good_bundle_holds(make: Any) -> None:
+    results = self_test(make(), "auto", SETTINGS)
+    assert [(result.kind, result.verdict, result.holds) for result in results] == [
+        ("golden", Verdict.OK, True),
+        ("challenge", Verdict.NG, True),
+    ]
+    assert [result.score for result in results] == [20.0, 250.0]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (tiny_files(golden=60), r"failed on 1 of 2 samples; golden.png \(golden\) came out ok"),
+        (tiny_files(golden=150), r"golden.png \(golden\) came out review with score 150.000"),
+        (tiny_files(challenge=50), r"challenge.png \(challenge\) came out ok with score 50.000"),
+        (tiny_files(challenge=220), r"challenge.png \(challenge\) came out ng with score 220.000"),
+        (tiny_files(golden=250, challenge=20), r"failed on 2 of 2 samples"),
+    ],
+)  # fmt: skip
+def test_a_sample_with_another_verdict_or_a_score_out_of_tolerance_fails(
+    make: Any, files: dict[str, bytes], expected: str
+) -> None:
+    with pytest.raises(BundleError, match=expected):
+        self_test(make(files), "auto", SETTINGS)
+
+
+def test_the_tolerance_is_a_share_of_the_ng_threshold(make: Any) -> None:
+    edge = make(tiny_files(golden=40), tolerance=0.1)  # 20 away, 0.1 of 200 allowed
+    assert all(result.holds for result in self_test(edge, "auto", SETTINGS))
+    with pytest.raises(BundleError, match="self-test failed"):
+        self_test(make(tiny_files(golden=41), tolerance=0.1), "auto", SETTINGS)
+
+
+def test_a_challenge_part_that_comes_out_review_holds(make: Any) -> None:
+    bundle = make(thresholds=Thresholds(100.0, 255.0))
+    assert [result.verdict for result in self_test(bundle, "auto", SETTINGS)] == [
+        Verdict.OK, Verdict.REVIEW,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("samples", "kind"), [((), "golden"), ((CHALLENGE,), "golden"), ((GOLDEN,), "challenge")]
+)
+def test_without_samples_of_both_kinds_nothing_is_tested_so_nothing_holds(
+    make: Any, samples: tuple[Sample, ...], kind: str
+) -> None:
+    with pytest.raises(BundleError, match=f"holds no {kind} sample"):
+        self_test(make(samples=samples), "auto", SETTINGS)
+
+
+def test_a_score_that_is_no_number_never_holds(make: Any) -> None:
+    class Blind:
+        engine = "blind"
+
+        def inspect(self, _image: object) -> Any:
+            class Seen:
+                score = float("nan")
+
+            return Seen
+
+        def close(self) -> None: ...
+
+    results = run_samples(make(), Blind())
+    assert [result.verdict for result in results] == [Verdict.INVALID] * 2
+    assert not any(result.holds for result in results)
+
+
+def test_auto_takes_the_first_engine_that_loads_the_model(make: Any) -> None:
+    both = {"model.tflite": tiny_tflite()}
+    names = {"onnx": "model.onnx", "litert": "model.tflite"}
+    assert load_model(make(both, models=names), "auto", SETTINGS).engine == "onnx"
+    assert load_model(make(both, models=names), "litert", SETTINGS).engine == "litert"
+    broken = both | {"model.onnx": b"broken"}
+    assert load_model(make(broken, models=names), "auto", SETTINGS).engine == "litert"
+    results = self_test(make(broken, models=names), "auto", SETTINGS)
+    assert all(result.holds for result in results)
+
+
+def test_a_bundle_that_no_engine_can_run_says_why_for_each(make: Any) -> None:
+    with pytest.raises(BundleError) as caught:
+        load_model(make({"model.onnx": b"broken"}), "auto", SETTINGS)
+    assert "cannot be run: engine onnx: refuses the model" in str(caught.value)
+    assert "; no model for engine litert" in str(caught.value)
+    with pytest.raises(BundleError, match="no model for engine litert"):
+        load_model(make(), "litert", SETTINGS)
+    with pytest.raises(BundleError, match="no model for engine tpu"):
+        load_model(make(), "tpu", SETTINGS)
+    wrong = make({"model.onnx": tiny_onnx(dtype=TensorProto.FLOAT)})
+    with pytest.raises(BundleError, match="the model's input is tensor"):
+        self_test(wrong, "auto", SETTINGS)
+    with pytest.raises(BundleError, match="the bundle was put together wrongly"):
+        self_test(make(input=Input(height=SIDE, width=2 * SIDE)), "auto", SETTINGS)
+
+
+def test_a_sample_that_cannot_be_looked_at_is_named(make: Any) -> None:
+    with pytest.raises(BundleError, match=r"sample golden\.png is not an 8-bit"):
+        self_test(make({"golden.png": b"x"}), "auto", SETTINGS)
+    two = make({"model.onnx": tiny_onnx(outputs=("a", "b"))}, anomaly=Anomaly(top=2))
+    with pytest.raises(BundleError, match=r"sample golden\.png: which of the model's outputs"):
+        self_test(two, "auto", SETTINGS)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "litert"])
+def test_the_reference_bundle_holds_on_every_engine(simulated_bundle: Path, engine: str) -> None:
+    results = self_test(read_bundle(simulated_bundle), engine, SETTINGS)
+    assert len(results) >= 2
+    assert all(result.holds for result in results)
