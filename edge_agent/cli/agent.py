@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -101,6 +102,7 @@ def install(
 
     Example: edge-agent install bracket-7.bundle --station press-4
     """
+    os.nice(10)  # a running agent has parts to judge meanwhile
     settings = load(config)
     name = _pick(list(settings.station), station)
     inspection = settings.station[name].inspection

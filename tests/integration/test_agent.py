@@ -18,7 +18,7 @@ from tests.integration.agent_process import STATION, AgentProcess
 pytestmark = pytest.mark.processes
 
 NOBODY_LISTENS = 9  # the discard port
-SIMULATED = 'driver = "simulated"\ntakt_ms = 50'
+SIMULATED = 'driver = "simulated"\ntakt_ms = 150'
 
 
 @pytest.fixture
