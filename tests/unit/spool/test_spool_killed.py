@@ -33,7 +33,7 @@ def append_until_killed(directory: Path) -> None:
 def test_nothing_is_lost_or_doubled_through_kills(tmp_path: Path) -> None:
     moments = random.Random(7)
     told: dict[tuple[str, int], int] = {}
-    for _ in range(12):
+    for _ in range(8):
         process = subprocess.Popen(
             [sys.executable, __file__, str(tmp_path / "spool")], stdout=subprocess.PIPE
         )
@@ -59,11 +59,11 @@ def test_nothing_is_lost_or_doubled_through_kills(tmp_path: Path) -> None:
                 kept[at] = record
         assert list(kept) == list(range(1, len(kept) + 1))
         mine = {at: pid for (name, at), pid in told.items() if name == lane}
-        assert len(mine) > 50
+        assert len(mine) > 30
         assert {
             n: b"%s %d" % (lane.encode(), pid) for n, pid in mine.items()
         }.items() <= kept.items()
-        assert len(kept) - len(mine) <= 12  # at most one a kill: kept, but not told any more
+        assert len(kept) - len(mine) <= 8  # at most one a kill: kept, but not told any more
     assert spool.stats().lanes["inspections"].damaged == 0
     spool.close()
 

@@ -1,0 +1,93 @@
+"""What one record costs on the path of a part, beside a bare INSERT.
+
+python tests/bench/append.py [--rate 300] [--records 3000] [--directory DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_agent.spool.settings import SpoolSettings
+from edge_agent.spool.spool import Lane, Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def inspection(index: int, draw: random.Random) -> bytes:
+    """Write a record as long and as varied as a real one."""
+    return msgspec.json.encode(
+        {
+            "station": "line1",
+            "sequence": index,
+            "part": f"p{index:08d}",
+            "time": f"2026-05-01T06:00:{index % 60:02d}.123Z",
+            "wall_ns": 1_777_615_200_123_456_789 + index * 100_000_000 + draw.randrange(10**6),
+            "mono_ns": 123_456_789_012 + index * 100_000_000 + draw.randrange(10**6),
+            "boot": "0123456789abcdef0123456789abcdef",
+            "verdict": draw.choice(["ok"] * 9 + ["ng"]),
+            "scores": {"anomaly": round(draw.random(), 4)},
+            "thresholds": {"ng": 0.7, "review": 0.6},
+            "bundle": "line1-1.0.0",
+            "model": "0123456789ab",
+            "engine": "onnx",
+            "lighting": {"state": "normal", "level": round(120 + draw.random(), 2)},
+            "latency_us": {"queue": draw.randrange(99), "inference": draw.randrange(9000, 11000)},
+        }
+    )
+
+
+def measure(keep: Callable[[bytes], object], records: list[bytes], rate: float) -> str:
+    """Time a call for each record, at a rate, and say p50, p99 and the worst in microseconds."""
+    took_us = []
+    due = time.perf_counter()
+    for record in records:
+        began = time.perf_counter_ns()
+        keep(record)
+        took_us.append((time.perf_counter_ns() - began) / 1000)
+        due += 1 / rate
+        time.sleep(max(0.0, due - time.perf_counter()))
+    took_us.sort()
+    p99 = took_us[int(len(took_us) * 0.99)]
+    return f"p50 {took_us[len(took_us) // 2]:.1f} us, p99 {p99:.1f} us, worst {took_us[-1]:.0f} us"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=float, default=300, help="records a second")
+    parser.add_argument("--records", type=int, default=3000)
+    parser.add_argument("--directory", type=Path, default=None)
+    options = parser.parse_args()
+    draw = random.Random(1)
+    records = [inspection(index, draw) for index in range(options.records)]
+    with tempfile.TemporaryDirectory(dir=options.directory) as name:
+        directory = Path(name)
+        spool = Spool(directory / "spool", [Lane("inspections", "inspections")], SpoolSettings())
+        said = measure(lambda record: spool.append("inspections", record), records, options.rate)
+        print(f"append      {said}")  # noqa: T201 - its result
+        spool.flush()
+        size = spool.backlog().bytes / len(records)
+        raw = sum(map(len, records)) / len(records)
+        print(f"            {size:.1f} bytes a record sealed, {raw:.0f} before")  # noqa: T201 - its result
+        spool.close()
+        database = sqlite3.connect(directory / "bare.db", isolation_level=None)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("CREATE TABLE records (id INTEGER PRIMARY KEY, record BLOB)")
+        insert = "INSERT INTO records (record) VALUES (?)"
+        said = measure(lambda record: database.execute(insert, (record,)), records, options.rate)
+        print(f"bare INSERT {said}")  # noqa: T201 - its result
+        database.close()
+
+
+if __name__ == "__main__":
+    main()
