@@ -27,6 +27,8 @@ TOP_SHARE = 0.01
 """Share of the map's cells whose mean is the score."""
 
 _FLOOR = 1e-4
+_SAME = 1e-9
+"""Variance of the widest direction, against the features' square, below which nothing varies."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -120,7 +122,7 @@ def _projection(features: Floats, dims: int, seed: int) -> Floats:
         away = (features[:, cell] - features[:, cell].mean(axis=0)).astype(np.float64)
         shared += away.T @ away
     values, vectors = np.linalg.eigh(shared / (places * (parts - 1)))
-    if not values[-1] > 0:
+    if not values[-1] > _SAME * float(np.mean(np.square(features, dtype=np.float64))):
         raise UsageError("the good parts are all the same image: nothing can be learned from them")
     whiten = vectors / np.sqrt(np.maximum(values, 0) + _FLOOR * values[-1])
     random = np.random.default_rng(seed).normal(size=(channels, channels))

@@ -171,6 +171,7 @@ def pack(
         BundleError: The file cannot be written.
     """
     entries, files = _samples(plan, good, fitted, challenges)
+    tolerance = _tolerance(plan, fitted, entries, files)
     frames = [frame for _, frame in good.kept]
     names = {"onnx": "model.onnx", "litert": "model.tflite"}
     files |= {names[engine]: data for engine, data in fitted.models.items()}
@@ -192,6 +193,7 @@ def pack(
         anomaly=Anomaly(fitted.top),
         thresholds=fitted.thresholds,
         samples=entries,
+        tolerance=tolerance,
         baseline="baseline.json",
         card="card.md",
         provenance={
@@ -239,3 +241,20 @@ def _samples(
             entries.append(entry)
     judge.close()
     return tuple(entries), files
+
+
+def _tolerance(
+    plan: Plan, fitted: Fitted, entries: Sequence[Sample], files: dict[str, bytes]
+) -> float:
+    """Return how far an engine's score of a sample may lie off: twice what the engines differ by.
+
+    Engines round the last bit of a sum in their own ways, and thirty layers carry that on.
+    """
+    differ = 0.0
+    for engine in fitted.models:
+        judge = inspector(plan, fitted, engine)
+        for entry in entries:
+            score = judge.inspect(samples.decode(files[entry.file])).score
+            differ = max(differ, abs(score - entry.score))
+        judge.close()
+    return round(min(max(2 * differ / fitted.thresholds.ng, 0.1), 0.5), 3)

@@ -7,7 +7,7 @@ Invariants:
 The second is why the largest score is not the threshold: above their upper tenth the scores are
 taken to fall off like an exponential, and the threshold is read off that tail (peaks over
 threshold with shape 0; Coles, "An Introduction to Statistical Modeling of Extreme Values", 2001,
-section 4.3).
+section 4.3), with its predictive quantile, so that the promise holds for few parts too.
 """
 
 from __future__ import annotations
@@ -73,6 +73,15 @@ def choose(out_of_sample: Floats, allowed: Allowed) -> Thresholds:
     start = float(scores[-tail - 1])
     excess = max(float(np.mean(scores[-tail:])) - start, 1e-3 * start)
     share = tail / scores.size
-    review = start + excess * math.log(share / allowed.reviews)
-    reject = start + excess * math.log(share / allowed.false_rejects)
+    review = start + excess * _reach(share / allowed.reviews, tail)
+    reject = start + excess * _reach(share / allowed.false_rejects, tail)
     return Thresholds(review=round(review, 4), ng=round(max(reject, 1.001 * review), 4))
+
+
+def _reach(rarity: float, count: int) -> float:
+    """Return how many mean excesses beyond the start of the tail a fresh score so rare lies.
+
+    For an exponential whose mean is estimated from `count` excesses: P(X > x) = (1 + x / k)^-k,
+    which tends to exp(-x).
+    """
+    return float(count * (rarity ** (1.0 / count) - 1.0))

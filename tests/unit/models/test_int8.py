@@ -1,0 +1,111 @@
+"""The int8 trunk computes what the float trunk computes, nearly."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from calibration.features import load_trunk
+from edge_agent.camera.frame import Image
+from edge_agent.inspection.engines import EngineSettings, Outputs, load_engine
+from models import int8, lite0
+from models.lite0 import DEPTHS, Layer
+from models.pictures import pictures
+from models.rounding import round_weights, second_moment
+from models.weights import package_weights, read_weights
+
+_SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def network() -> list[Layer]:
+    return lite0.layers(read_weights(package_weights()))
+
+
+@pytest.fixture(scope="module")
+def fresh() -> list[Image]:
+    return list(pictures(6, _SIZE, seed=77))
+
+
+def _run(model: bytes, images: list[Image]) -> list[Outputs]:
+    engine = load_engine("onnx", model, EngineSettings())
+    return [engine.run(image[None]) for image in images]
+
+
+def _sqnr_db(wanted: list[npt.NDArray[np.float32]], got: list[npt.NDArray[np.float32]]) -> float:
+    signal = sum(float((a**2).sum()) for a in wanted)
+    noise = sum(float(((a - b) ** 2).sum()) for a, b in zip(wanted, got, strict=True))
+    return float(10 * np.log10(signal / noise))
+
+
+def _float_bytes(network: list[Layer]) -> bytes:
+    model = lite0.float_graph(network)
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    dims[1].dim_value = dims[2].dim_value = _SIZE
+    return bytes(model.SerializeToString())
+
+
+def test_the_shipped_trunk_is_within_its_noise(network: list[Layer], fresh: list[Image]) -> None:
+    wanted = _run(_float_bytes(network), fresh)
+    got = _run(load_trunk(_SIZE, _SIZE).SerializeToString(), fresh)
+    for tap, depth in DEPTHS.items():
+        assert wanted[0][tap].shape[1] == depth
+        assert _sqnr_db([each[tap] for each in wanted], [each[tap] for each in got]) > 17.0
+
+
+def test_quantizing_again_reaches_the_same_noise(network: list[Layer], fresh: list[Image]) -> None:
+    quantized = int8.quantize(network, pictures(6, _SIZE, seed=1))
+    model = int8.int8_graph(network, quantized)
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    dims[1].dim_value = dims[2].dim_value = _SIZE
+    wanted = _run(_float_bytes(network), fresh)
+    got = _run(model.SerializeToString(), fresh)
+    for tap in DEPTHS:
+        assert _sqnr_db([each[tap] for each in wanted], [each[tap] for each in got]) > 14.0
+
+
+def test_the_float_trunk_agrees_with_its_batch_statistics(network: list[Layer]) -> None:
+    # Folding is right if what the layers see has the variance that training saw: sums of a
+    # normalised layer then have the standard deviation of its gain, near enough for pictures
+    # that the network was not trained on.
+    weights = read_weights(package_weights())
+    model = lite0.float_graph(network)
+    model.graph.output.add().name = "stage2.expand.sums"
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    dims[1].dim_value = dims[2].dim_value = _SIZE
+    outputs = _run(model.SerializeToString(), list(pictures(8, _SIZE, seed=5)))
+    seen = np.concatenate([each["stage2.expand.sums"] for each in outputs]).std(axis=(0, 2, 3))
+    gain = np.abs(weights["_blocks.4._bn0.weight"])
+    assert 0.5 < float(np.median(seen / gain)) < 2.0
+
+
+def test_channels_are_bgr(network: list[Layer]) -> None:
+    weights = read_weights(package_weights())
+    stem = network[0].weight
+    plain = weights["_conv_stem.weight"]
+    gain = weights["_bn0.weight"] / np.sqrt(weights["_bn0.running_var"] + 1e-3)
+    np.testing.assert_allclose(stem[:, 0], plain[:, 2] * gain[:, None, None], rtol=1e-5)
+
+
+def test_compensated_rounding_beats_plain_rounding() -> None:
+    rng = np.random.default_rng(3)
+    mixed = rng.normal(size=(16, 16)) @ np.diag(np.linspace(3, 0.1, 16))
+    seen = (mixed @ rng.normal(size=(16, 4000))).astype(np.float32).reshape(1, 16, 40, 100)
+    weight = rng.normal(size=(8, 16, 1, 1)).astype(np.float32)
+    layer = Layer(name="x", source="y", weight=weight, bias=np.zeros(8, np.float32))
+    scale = (np.abs(weight).max(axis=(1, 2, 3)) / 7).astype(np.float32)  # coarse, to see it
+    codes = round_weights(weight, scale, second_moment(layer, seen))
+    flat = seen.reshape(16, -1)
+    step = scale[:, None]
+    wanted = weight.reshape(8, 16) @ flat
+    compensated = np.abs(codes.reshape(8, 16) * step @ flat - wanted).mean()
+    plain = np.abs(np.rint(weight.reshape(8, 16) / step) * step @ flat - wanted).mean()
+    assert compensated < 0.9 * plain
+
+
+def test_pictures_are_the_same_for_a_seed_and_reach_both_ends() -> None:
+    first, again, other = (list(pictures(3, 64, seed=seed)) for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[1], other[1])
+    assert (first[0].min(), first[0].max()) == (0, 255)
