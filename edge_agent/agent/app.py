@@ -60,6 +60,9 @@ LANES = (
 
 BIRTH_SCHEMA = "edge/birth/1"
 _TICK_S = 0.5
+_FAREWELL_S = 2.0
+"""How long a stopping agent waits for the collector to take the last batches."""
+
 _STALLED_S = 10.0
 """A judging thread that was not seen for this long is stuck."""
 
@@ -149,6 +152,7 @@ class Agent:
             self.spool.flush()
         except SpoolError as error:
             log.error("open batches stay in the journal: %s", error)  # noqa: TRY400 - one line
+        self.uplink.drain(_FAREWELL_S)
         self.uplink.stop()
         self.spool.close()
         log.info("stopped; %d records wait for the collector", self.spool.backlog().records)

@@ -1,9 +1,12 @@
 """The alarm desk: takes conditions from every stage, keeps and announces what follows.
 
 Invariants:
-    - A transition is in the spool, synced, and in the saved book before it is announced.
+    - A transition is in the spool, synced, and then in the saved book, before it is announced. The
+      saved book never runs ahead of the spool: an alarm that it holds has been told.
+    - What cannot be kept is announced all the same: an alarm must be heard.
     - `observe` may be called on the path of a part: it touches no disk and no network.
-    - Transitions are kept and announced in the order in which they happened.
+    - Transitions are kept and announced in the order in which they happened; a fault on the way of
+      one is counted and logged, and the next one goes its way.
 """
 
 from __future__ import annotations
@@ -21,12 +24,14 @@ from edge_agent import clock
 from edge_agent.alarms.book import Alarm, AlarmBook, Transition
 from edge_agent.alarms.catalogue import AlarmKind, key_of
 from edge_agent.alarms.state import AlarmEvent
-from edge_agent.errors import SpoolError, UsageError
+from edge_agent.errors import UsageError
 from edge_agent.files import write_durably
 
 log = logging.getLogger(__name__)
 
 LANE = "alarms"
+_PATIENCE_S = 2.0
+"""How long an alarm waits for the disk before it is announced all the same."""
 
 
 class Keeper(Protocol):
@@ -35,9 +40,20 @@ class Keeper(Protocol):
     def append(self, lane: str, record: bytes) -> int:
         """Keep a record; raises SpoolError."""
 
+    def flush(self, timeout_s: float) -> None:
+        """Wait until all that was kept would outlive a power cut; raises SpoolError."""
+
 
 Announce = Callable[[Transition, Alarm], None]
 """Called with each kept transition and the alarm as it then stands."""
+
+
+class _Posted(msgspec.Struct, frozen=True):
+    """A transition on its way, with the alarm and the whole book as they stood right after it."""
+
+    transition: Transition
+    alarm: Alarm
+    book: bytes
 
 
 class AlarmDesk:
@@ -47,16 +63,20 @@ class AlarmDesk:
         keeper: Takes the transitions.
         announce: Tells the world.
         saved: File that carries the book over a restart.
+
+    Attributes:
+        faults: How often something could not be kept or announced.
     """
 
     def __init__(self, keeper: Keeper, announce: Announce, saved: Path) -> None:
+        self.faults = 0
         self._keeper = keeper
         self._announce = announce
         self._saved = saved
         self._book = AlarmBook(clock.boot_id())
         self._lock = threading.Lock()
         self._quiet: set[str] = set()  # keys with nothing standing and nothing pending
-        self._queue: queue.SimpleQueue[tuple[Transition, Alarm] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Posted | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="alarm-desk", daemon=True)
         self._restore()
 
@@ -107,21 +127,30 @@ class AlarmDesk:
         if transition is not None:
             alarm = self._book.get(transition.key)
             assert alarm is not None
-            self._queue.put((transition, alarm))
+            self._queue.put(_Posted(transition, alarm, self._book.snapshot()))
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            transition, alarm = item
+        while (posted := self._queue.get()) is not None:
+            transition = posted.transition
             log.warning("alarm %s %s: %s", transition.key, transition.state, transition.text)
-            try:
-                self._keeper.append(LANE, msgspec.json.encode(transition))
-                with self._lock:
-                    snapshot = self._book.snapshot()
-                write_durably(self._saved, snapshot)
-            except (SpoolError, OSError) as error:
-                # Said all the same: an alarm that cannot be kept must still be heard.
-                log.error("alarm %s cannot be kept: %s", transition.key, error)  # noqa: TRY400
-            self._announce(transition, alarm)
+            for what, step in (
+                ("kept", self._keep), ("saved", self._save), ("announced", self._tell)
+            ):  # fmt: skip
+                try:
+                    step(posted)
+                except Exception as error:  # noqa: BLE001 - the next alarm must be heard: counted
+                    self.faults += 1
+                    log.error("alarm %s cannot be %s: %s", transition.key, what, error)  # noqa: TRY400 - one line says it
+
+    def _keep(self, posted: _Posted) -> None:
+        self._keeper.append(LANE, msgspec.json.encode(posted.transition))
+        self._keeper.flush(_PATIENCE_S)
+
+    def _save(self, posted: _Posted) -> None:
+        write_durably(self._saved, posted.book)
+
+    def _tell(self, posted: _Posted) -> None:
+        self._announce(posted.transition, posted.alarm)
 
     def _restore(self) -> None:
         try:

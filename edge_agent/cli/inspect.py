@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from edge_agent.agent.offline import Judged, judge_files
-from edge_agent.camera.images import list_images
+from edge_agent.camera.images import MASK_FOLDERS, list_images
 from edge_agent.errors import UsageError
 from edge_agent.inspection.engines import EngineSettings
 from edge_agent.rollout.bundle import Bundle, read_bundle
@@ -65,13 +65,14 @@ def inspect(
     loaded = read_bundle(bundle)
     settings = EngineSettings(threads=threads)
     model = make_live(loaded, engine.value, settings, watch=light is LightChoice.ON)
-    files = [file for path in paths for file in list_images(path)]
+    files = [file for path in paths for file in list_images(path, skip=MASK_FOLDERS)]
     if not files:
         raise UsageError(f"{paths[0]}: no image files in it (png, jpg, bmp, tif, webp, gif)")
     verdicts: Counter[str] = Counter()
     errors = 0
     begin = time.monotonic()
-    with _writer(json_file) as write, _progress(len(files), to_stdout=json_file == "-") as advance:
+    on_stdout = json_file in {"", "-"}
+    with _writer(json_file) as write, _progress(len(files), results_on_stdout=on_stdout) as advance:
         for judged in judge_files(files, model):
             result = judged.result
             verdicts[result.verdict] += 1
@@ -111,15 +112,16 @@ def _print_plain(line: str) -> None:
 
 
 @contextmanager
-def _progress(total: int, *, to_stdout: bool) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on standard error where somebody looks at it."""
+def _progress(total: int, *, results_on_stdout: bool) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on standard error, unless it would mix with the results."""
+    if not sys.stderr.isatty() or (results_on_stdout and sys.stdout.isatty()):
+        yield lambda: None
+        return
     from rich.console import Console  # noqa: PLC0415 - only people need it
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
 
-    console = Console(stderr=True)
-    busy = not console.is_terminal or (sys.stdout.isatty() and not to_stdout)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=busy and not to_stdout) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("inspecting", total=total)
         yield lambda: bar.advance(task)
 
