@@ -33,6 +33,12 @@ _MAX_REQUEST = 64 * 1024
 _PATIENCE_S = 30.0
 
 
+class _Answer(msgspec.Struct, frozen=True):
+    ok: bool
+    result: Any = None
+    error: str = ""
+
+
 class _Connection(socketserver.StreamRequestHandler):
     timeout = 5.0
 
@@ -50,20 +56,23 @@ class _Connection(socketserver.StreamRequestHandler):
 
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
+    request_queue_size = 64  # with the usual 5, a sixth who asks at once is turned away
     handlers: Mapping[str, Handler]
 
     def answer(self, line: bytes) -> bytes:
         """Carry out one request and return the answer."""
         try:
             request = json.loads(line)
-            if not isinstance(request, dict) or request.get("verb") not in self.handlers:
-                verbs = ", ".join(sorted(self.handlers))
-                unknown = f"unknown request: give a verb, one of {verbs}"
-                return msgspec.json.encode({"ok": False, "error": unknown})
-            result = self.handlers[request["verb"]](request)
-            return msgspec.json.encode({"ok": True, "result": result})
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return msgspec.json.encode({"ok": False, "error": f"not a JSON object: {error}"})
+        verb = request.get("verb") if isinstance(request, dict) else None
+        if not isinstance(verb, str) or verb not in self.handlers:
+            verbs = ", ".join(sorted(self.handlers))
+            unknown = f"unknown request: give a verb, one of {verbs}"
+            return msgspec.json.encode({"ok": False, "error": unknown})
+        try:
+            result = self.handlers[verb](request)
+            return msgspec.json.encode({"ok": True, "result": result})
         except EdgeError as error:
             return msgspec.json.encode({"ok": False, "error": str(error)})
         except Exception as error:
@@ -87,7 +96,7 @@ class ControlServer:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
+            if path.is_socket():
                 self._remove_stale()
             self._server = _Server(str(path), _Connection)
             path.chmod(0o660)
@@ -141,12 +150,16 @@ def ask(path: Path, verb: str, **arguments: object) -> Any:
                 line = answers.readline()
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise ControlError(f"no agent is running here (control socket {path})") from error
+    except PermissionError as error:
+        raise ControlError(
+            f"control socket {path}: permission denied: run this as the agent's user, or as root"
+        ) from error
     except OSError as error:
         raise ControlError(f"control socket {path}: {error.strerror or error}") from error
     try:
-        answer = json.loads(line)
-    except ValueError as error:
-        raise ControlError(f"control socket {path}: the agent went away") from error
-    if not answer["ok"]:
-        raise ControlError(str(answer["error"]))
-    return answer["result"]
+        answer = msgspec.json.decode(line, type=_Answer)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ControlError(f"control socket {path}: the agent went away, or is none") from error
+    if not answer.ok:
+        raise ControlError(answer.error)
+    return answer.result

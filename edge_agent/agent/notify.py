@@ -27,4 +27,5 @@ def watchdog_s() -> float:
     """Return how often systemd wants to hear that we live; 0 if it does not care."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return 0.0
-    return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
+    usec = os.environ.get("WATCHDOG_USEC", "0")
+    return int(usec) / 1e6 if usec.isdecimal() else 0.0

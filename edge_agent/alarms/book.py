@@ -102,8 +102,11 @@ class AlarmBook:
         """Do what a person asks: acknowledge, shelve, and so on; None if that changes nothing.
 
         Raises:
-            UsageError: There is no such alarm.
+            UsageError: There is no such alarm, or the event is not a person's: conditions raise and
+                clear.
         """
+        if event in {AlarmEvent.RAISE, AlarmEvent.CLEAR}:
+            raise UsageError(f"alarm {key!r}: only its condition can {event} it")
         if key not in self._alarms:
             known = ", ".join(sorted(self._alarms)) or "none yet"
             raise UsageError(f"alarm {key!r}: there is none of this key; known: {known}")
@@ -133,7 +136,7 @@ class AlarmBook:
         """
         try:
             alarms = msgspec.json.decode(data, type=list[Alarm])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"alarm book: {error}") from error
         self._alarms = {
             alarm.key: alarm for alarm in alarms if alarm.key.partition("/")[0] in CATALOGUE
