@@ -1,0 +1,87 @@
+"""The record: fields are only ever added, and what was measured is kept as it was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.camera.frame import Truth
+from edge_agent.decision.verdict import Cause, Thresholds, Verdict
+from edge_agent.record.inspection import InspectionRecord, Latency, Lighting, encode
+
+
+def record(**changes: Any) -> InspectionRecord:
+    given: dict[str, Any] = {
+        "station": "line1", "sequence": 7, "part": "1-000007",
+        "time": "2024-01-01T00:00:00.000Z", "wall_ns": 1_704_067_200_000_000_000, "mono_ns": 5,
+        "boot": "b" * 32, "verdict": Verdict.OK, "lighting": Lighting("unwatched"),
+        "latency_us": Latency(),
+    }  # fmt: skip
+    return InspectionRecord(**(given | changes))
+
+
+FULL = record(
+    verdict=Verdict.INVALID,
+    causes=(Cause("brightness", "light 50% below the baseline", -50.0, "%"),),
+    scores={"anomaly": 1.2345},
+    thresholds=Thresholds(0.8, 1.0),
+    bundle="bracket 7",
+    model="0123456789ab",
+    engine="onnx",
+    lighting=Lighting("invalid", 4.2, "ab" * 6, 0.1, 0.2, 0.3, 0.4, 0.5, -0.6),
+    latency_us=Latency(1, 2, 3, 4, 5),
+    source="/x/1.png",
+    truth=Truth("scratch", 12.0, 1.0, 2.0),
+)
+# As they stand in docs/wire.md: a field that disappears or changes its name breaks every reader.
+FIELDS = {
+    "station", "sequence", "part", "time", "wall_ns", "mono_ns", "boot", "verdict", "causes",
+    "scores", "thresholds", "bundle", "model", "engine", "lighting", "latency_us", "source",
+    "truth",
+}  # fmt: skip
+LIGHTING = {
+    "state", "excess", "baseline", "level", "contrast", "clipped_dark", "clipped_bright", "warmth",
+    "sharpness",
+}  # fmt: skip
+
+
+def test_no_field_was_ever_taken_away() -> None:
+    written = msgspec.json.decode(encode(FULL))
+    assert set(written) >= FIELDS
+    assert set(written["lighting"]) >= LIGHTING
+    assert set(written["latency_us"]) >= {"queue", "lighting", "preprocess", "inference", "total"}
+    assert set(written["causes"][0]) >= {"kind", "text", "size", "unit"}
+    assert set(written["thresholds"]) >= {"review", "ng"}
+    assert set(written["truth"]) >= {"defect", "size_px", "x", "y"}
+
+
+def test_what_has_nothing_to_say_is_left_out() -> None:
+    assert msgspec.json.decode(encode(record())) == {
+        "station": "line1", "sequence": 7, "part": "1-000007", "time": "2024-01-01T00:00:00.000Z",
+        "wall_ns": 1_704_067_200_000_000_000, "mono_ns": 5, "boot": "b" * 32, "verdict": "ok",
+        "lighting": {"state": "unwatched"}, "latency_us": {},
+    }  # fmt: skip
+
+
+def test_a_record_is_one_line() -> None:
+    awkward = record(part="a\nb", source="c\u2028d", bundle='"\\')
+    assert b"\n" not in encode(awkward)
+    assert msgspec.json.decode(encode(awkward), type=InspectionRecord) == awkward
+
+
+@given(
+    st.builds(
+        record,
+        verdict=st.sampled_from(Verdict),
+        part=st.text(st.characters(exclude_categories=["Cs"])),
+        scores=st.dictionaries(st.text("abc"), st.floats(allow_nan=False, allow_infinity=False)),
+        wall_ns=st.integers(0, 2**62),
+        truth=st.none() | st.builds(Truth, st.just("dent"), st.floats(0, 100)),
+        causes=st.lists(st.builds(Cause, st.just("late"), st.just("x")), max_size=2).map(tuple),
+    )
+)
+def test_what_was_measured_is_read_back_as_it_was(each: InspectionRecord) -> None:
+    assert msgspec.json.decode(encode(each), type=InspectionRecord) == each
