@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 
 from calibration.features import load_trunk
@@ -102,6 +103,28 @@ def test_compensated_rounding_beats_plain_rounding() -> None:
     compensated = np.abs(codes.reshape(8, 16) * step @ flat - wanted).mean()
     plain = np.abs(np.rint(weight.reshape(8, 16) / step) * step @ flat - wanted).mean()
     assert compensated < 0.9 * plain
+
+
+def test_no_pair_of_weights_can_saturate_sixteen_bits() -> None:
+    model = load_trunk(_SIZE, _SIZE)
+    constants = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+    codes = {
+        node.output[0]: constants[node.input[0]]
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in constants
+    }
+    checked = 0
+    for node in model.graph.node:
+        if node.op_type == "Conv" and node.input[1] in codes:
+            weight = codes[node.input[1]].astype(np.int32)
+            assert weight.min() >= -127
+            if weight.shape[2] == 1:
+                sums = [np.clip(weight, 0, None), np.clip(weight, None, 0)]
+                pairs = [each[:, ::2] + each[:, 1::2] for each in sums]
+                assert pairs[0].max() * 255 <= 2**15 - 1
+                assert pairs[1].min() * 255 >= -(2**15)
+                checked += 1
+    assert checked == 21
 
 
 def test_pictures_are_the_same_for_a_seed_and_reach_both_ends() -> None:
