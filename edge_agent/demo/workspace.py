@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sysconfig
 from pathlib import Path
 
 import msgspec
@@ -15,8 +14,8 @@ from edge_agent.rollout.slots import Slots
 from edge_agent.settings import toml_value
 
 DEVICE, STATION = "demo-1", "line1"
-_BUNDLE = "simulated_line.bundle"
-_TRUNK = Path(__file__).parent.parent.parent
+_ROOT = Path(__file__).parent.parent.parent
+"""Of a checkout, or the folder that this package is installed in."""
 
 
 class Workspace(msgspec.Struct, frozen=True):
@@ -47,14 +46,10 @@ def reference_bundle() -> Path:
     Raises:
         UsageError: It is not there.
     """
-    places = [
-        _TRUNK / "models" / _BUNDLE,
-        Path(sysconfig.get_path("data")) / "share" / "edge-agent" / _BUNDLE,
-    ]
-    for place in places:
-        if place.is_file():
-            return place
-    raise UsageError(f"{places[0]}: the reference bundle is missing: make it with `make models`")
+    bundle = _ROOT / "models" / "simulated_line.bundle"
+    if not bundle.is_file():
+        raise UsageError(f"{bundle}: the reference bundle is missing: make it with `make models`")
+    return bundle
 
 
 def simulated_camera(story: Story, seed: int) -> dict[str, object]:
