@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from calibration import commission, frames, trials
 from calibration.thresholds import Allowed
 from edge_agent.camera.frame import Image, Truth
 from edge_agent.camera.images import read_image
@@ -54,6 +53,8 @@ def fit(
 
     Example: python -m calibration fit --good parts/good --out gasket.bundle
     """
+    from calibration import commission, figures, frames, trials  # noqa: PLC0415 - an extra
+
     plan = commission.Plan(
         name=name or _name_of(good),
         version=version,
@@ -74,11 +75,23 @@ def fit(
         about = f"Images of the folder `{test.resolve().name}`."
         trial = trials.try_out(plan, fitted, parts, about=about)
     bundle = commission.pack(out, plan, lot, fitted, trial=trial)
+    card = out.with_suffix(".md")
+    card.write_bytes(bundle.files[bundle.manifest.card])
     limits = bundle.manifest.thresholds
     typer.echo(
         f"{out}: {bundle.label}, {out.stat().st_size / 1e6:.1f} MB; {len(fitted.out_of_sample)} "
-        f"good parts; ng from {limits.ng:.2f}, review from {limits.review:.2f}"
+        f"good parts; ng from {limits.ng:.2f}, review from {limits.review:.2f}\n"
+        f"{card}: its card, with what it can see and what it cannot"
     )
+    if trial is not None and len(trial.good) and len(trial.bad):
+        caught = float((trial.bad >= limits.ng).mean())
+        passed = float((trial.bad < limits.review).mean())
+        low, high = figures.auroc_interval(trial.good, trial.bad)
+        typer.echo(
+            f"On {len(trial.good)} good and {len(trial.bad)} defective parts: image AUROC "
+            f"{figures.auroc(trial.good, trial.bad):.3f} ({low:.3f} to {high:.3f}); of the "
+            f"defective ones {caught:.0%} ng, {passed:.0%} ok, the rest for a person"
+        )
 
 
 def _read(labelled: list[tuple[Path, Truth]]) -> Iterator[tuple[Image, Truth]]:

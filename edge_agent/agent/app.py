@@ -38,13 +38,16 @@ from edge_agent.agent.status import (
 from edge_agent.alarms.book import Alarm, Transition
 from edge_agent.alarms.catalogue import MODEL, SPOOL, STAGE, AlarmKind
 from edge_agent.alarms.state import AlarmEvent
+from edge_agent.camera.drivers import simulated
 from edge_agent.camera.registry import make_camera
+from edge_agent.camera.simulation.light import Light
 from edge_agent.config import AgentConfig
 from edge_agent.config import Station as StationConfig
 from edge_agent.decision.outputs.mqtt import MqttOutput
 from edge_agent.errors import BundleError, SpoolError, UsageError
 from edge_agent.rollout.live import LiveModel, make_live
 from edge_agent.rollout.slots import Slots
+from edge_agent.settings import convert
 from edge_agent.spool.spool import Lane, Spool
 from edge_agent.topics import Topics
 from edge_agent.uplink.uplink import Uplink
@@ -105,6 +108,7 @@ class Agent:
                 "reload": self._on_reload,
                 "trigger": self._on_trigger,
                 "finish": self._on_finish,
+                "light": self._on_light,
                 "acknowledge": self._on_acknowledge,
             },
         )
@@ -271,7 +275,18 @@ class Agent:
     def _on_acknowledge(self, request: dict[str, Any]) -> dict[str, str]:
         key = str(request.get("key", ""))
         self.desk.act(key, AlarmEvent.ACKNOWLEDGE)
-        return {"key": key}
+        state = next(alarm.state for alarm in self.desk.alarms() if alarm.key == key)
+        return {"key": key, "state": state.value}
+
+    def _on_light(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Change the light of a simulated line; without changes its schedule holds again."""
+        name = self._station(request)
+        camera = self.stations[name].camera
+        if not isinstance(camera, simulated.Driver):
+            raise UsageError(f"station {name}: its camera is real: change the light at the station")
+        changes = request.get("changes") or {}
+        camera.set_light(convert(changes, Light, origin="light") if changes else None)
+        return dict(changes)
 
     def _station(self, request: dict[str, Any]) -> str:
         name = request.get("station")

@@ -129,6 +129,54 @@ def rollback(config: ConfigOption = DEFAULT_PATH, station: StationOption = "") -
     _tell_agent(settings.socket_path, name)
 
 
+@app.command()
+def acknowledge(
+    key: Annotated[str, typer.Argument(help="Of the alarm, e.g. light/press-4.")],
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Acknowledge an alarm: say that a person has seen it.
+
+    Example: edge-agent acknowledge light/press-4
+    """
+    state = ask(load(config).socket_path, "acknowledge", key=key)["state"]
+    print(f"{key} is {state}")
+
+
+@app.command()
+def light(
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(help="What to change, NAME=VALUE; nothing puts the light right again."),
+    ] = None,
+    config: ConfigOption = DEFAULT_PATH,
+    station: StationOption = "",
+) -> None:
+    """Change light and camera of a simulated station, to see what happens.
+
+    Names: level, gradient_x, gradient_y, warmth, flicker, flicker_hz, shift_x_px, shift_y_px,
+    rotation_deg, defocus_px.
+
+    Example: edge-agent light level=0.6 defocus_px=1.5
+    """
+    settings = load(config)
+    name = _pick(list(settings.station), station)
+    light_now = ask(settings.socket_path, "light", station=name, changes=_numbers(changes or []))
+    changed = ", ".join(f"{what} {value}" for what, value in light_now.items())
+    print(f"station {name}: light is {changed or 'as configured'}")
+
+
+def _numbers(changes: list[str]) -> dict[str, float]:
+    """Read NAME=VALUE pairs."""
+    found = {}
+    for change in changes:
+        name, _, value = change.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError as error:
+            raise UsageError(f"{change!r}: give NAME=VALUE, e.g. level=0.6") from error
+    return found
+
+
 def _pick(stations: list[str], wanted: str) -> str:
     if wanted in stations:
         return wanted

@@ -50,7 +50,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A frame that the self-test judges: golden must come out `ok`, challenge must not.
 
     Attributes:
-        file: The member that holds the frame (PNG, as the camera gave it).
+        file: The member that holds the frame, an image file.
         kind: Known good, or known bad.
         score: What the model scored when the bundle was made.
         truth: What is wrong with it, in words.

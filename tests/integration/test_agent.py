@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,6 +162,34 @@ def test_software_triggers_give_one_part_each(tmp_path: Path, simulated_bundle: 
         assert agent.station()["parts"] == 3
     finally:
         agent.kill()
+
+
+def test_the_light_is_changed_on_order_and_the_alarm_is_acknowledged(
+    agent: AgentProcess, simulated_bundle: Path
+) -> None:
+    agent.cli("install", str(simulated_bundle))
+    agent.start()
+    agent.until_parts(3)
+    key = f"light/{STATION}"
+    assert agent.cli("light", "level=0.5").stdout == "station line1: light is level 0.5\n"
+    agent.until(lambda status: [alarm["key"] for alarm in status["alarms"]] == [key])
+    said = re.match(r"light (\d+)% below the baseline", agent.status()["alarms"][0]["text"])
+    assert said is not None
+    assert 45 <= int(said[1]) <= 55
+    assert agent.station()["last"]["verdict"] == "invalid"
+    agent.cli("light")
+    agent.until(lambda status: status["alarms"][0]["state"] == "returned-unacknowledged")
+    assert agent.cli("acknowledge", key).stdout == f"{key} is normal\n"
+    assert agent.status()["alarms"] == []
+    for wrong, words in (
+        (["light", "level=much"], "NAME=VALUE"),
+        (["light", "levle=1"], "did you mean level?"),
+        (["light", "level=9"], "level"),
+        (["acknowledge", "light/nowhere"], "light/nowhere"),
+    ):
+        done = agent.cli(*wrong)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert words in done.stderr
 
 
 def test_status_is_shown_to_people_and_machines(
