@@ -3,7 +3,7 @@
 Invariants:
     - A baseline never changes after it was learned; a new one is a new file.
     - Every frame it was learned from lies inside its limits.
-    - `read` returns what `write` wrote, or raises.
+    - `decode` returns what `encode` wrote, or raises.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     schema: Literal["edge/baseline/1"] = "edge/baseline/1"
     frames: Annotated[int, msgspec.Meta(ge=MIN_FRAMES)]
-    height: int
-    width: int
+    height: Annotated[int, msgspec.Meta(ge=1)]
+    width: Annotated[int, msgspec.Meta(ge=1)]
     limits: dict[str, Limit]
     grid: tuple[Limit, ...]
     spots: tuple[Spot, ...]
@@ -125,7 +125,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         try:
             return msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"baseline {origin}: {error}: learn it again") from error
 
     @classmethod

@@ -1,8 +1,8 @@
 """The figures that describe the light and the camera of one frame.
 
-All of them come from a thinned copy of the frame (every n-th pixel, about 80 columns) and from a
-few small patches at full resolution, so that their cost hardly grows with the resolution. Pixel
-values are decoded to linear light first, (v / 255) ** 2.2, the inverse of the usual camera
+All of them come from a thinned copy of the frame (one pixel of every n x n, about 80 columns) and
+from a few small patches at full resolution, so that their cost hardly grows with the resolution.
+Pixel values are decoded to linear light first, (v / 255) ** 2.2, the inverse of the usual camera
 response: a lamp at half its power then shows as half the level.
 
 | statistic | formula | unit |
@@ -21,6 +21,9 @@ brightfield microscopy", ICPR 2000.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Annotated
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -33,13 +36,15 @@ PATCH = 48
 """Side of a sharpness patch in pixels of the frame."""
 
 _THIN_COLUMNS = 80
+_GOLDEN = 0.6180339887498949
 _DARK, _BRIGHT = 2, 253
 _TINY = 1e-6
 _LINEAR = ((np.arange(256) / 255.0) ** GAMMA).astype(np.float32)
 SCALARS = ("level", "contrast", "clipped_dark", "clipped_bright", "warmth", "sharpness")
 
 FloatArray = npt.NDArray[np.float32]
-Spot = tuple[float, float]
+_Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Spot = tuple[_Share, _Share]
 """Upper left corner of a patch, as shares of the frame's width and height."""
 
 
@@ -68,9 +73,7 @@ def measure(image: Image, spots: tuple[Spot, ...]) -> Statistics:
     """
     import cv2  # noqa: PLC0415 - heavy: not needed to read a configuration
 
-    step = max(1, image.shape[1] // _THIN_COLUMNS)
-    size = (max(COLUMNS, image.shape[1] // step), max(ROWS, image.shape[0] // step))
-    thin = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    thin = _thin(image)
     light = cv2.LUT(thin, _LINEAR)
     if thin.ndim == 2:
         warmth = 0.0
@@ -91,6 +94,33 @@ def measure(image: Image, spots: tuple[Spot, ...]) -> Statistics:
         sharpness=_sharpness(image, spots),
         grid=np.asarray(cells.reshape(-1) / np.float32(level + _TINY), np.float32),
     )
+
+
+def _thin(image: Image) -> Image:
+    """Return one pixel of each small square of a frame, about `_THIN_COLUMNS` across."""
+    height, width = image.shape[:2]
+    places = _places(height, width)
+    if image.ndim == 2:
+        return image.reshape(-1).take(places)
+    return image.reshape(-1, image.shape[2]).take(places, axis=0)
+
+
+@lru_cache(maxsize=4)
+def _places(height: int, width: int) -> npt.NDArray[np.intp]:
+    """Choose where a frame is sampled: rows x columns of flat pixel indices.
+
+    Each square is sampled at another place than its neighbours (by the golden ratio, which never
+    repeats): on a regular grid a thin line, such as the edge of a conveyor, would lie on a whole
+    row of samples or on none, and a shift of one pixel would look like a change of light.
+    """
+    step = max(1, width // _THIN_COLUMNS)
+    rows, columns = max(ROWS, height // step), max(COLUMNS, width // step)
+    row, column = np.arange(rows)[:, np.newaxis], np.arange(columns)[np.newaxis, :]
+    down, right = np.modf(column * _GOLDEN)[0], np.modf(row * _GOLDEN)[0]
+    y = np.floor((row + down) * (height / rows)).astype(np.intp)
+    x = np.floor((column + right) * (width / columns)).astype(np.intp)
+    places: npt.NDArray[np.intp] = y * width + x
+    return places
 
 
 def patch_at(image: Image, spot: Spot) -> Image:

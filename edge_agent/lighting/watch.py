@@ -75,14 +75,28 @@ class LightWatch:
             limit.excess(value)
             for limit, value in zip(self.baseline.grid, seen.grid.tolist(), strict=True)
         ]
-        worst = max(cells)
+        worst = _worst(cells)
         largest = max(worst, *excess.values())
         if largest <= WARNING:
             return LightState(LightLevel.NORMAL, (), seen, largest)
         if largest <= 1.0:
             return LightState(LightLevel.WARNING, (), seen, largest)
-        causes = _diagnose(self.baseline, seen, excess, cells.index(worst) if worst > 1.0 else None)
+        causes = _diagnose(self.baseline, seen, excess, _cell(cells) if worst > 1.0 else None)
         return LightState(LightLevel.INVALID, causes, seen, largest)
+
+
+def _worst(cells: list[float]) -> float:
+    """Return how far outside the grid lies, in limits.
+
+    A cell that is out alone counts half: a hole or a stain of the part can change one cell, and
+    then the part is bad, not the light. A lamp, a shadow or a moved camera changes several.
+    """
+    second, first = sorted(cells)[-2:]
+    return max(second, first / 2)
+
+
+def _cell(cells: list[float]) -> int:
+    return cells.index(max(cells))
 
 
 def _diagnose(
@@ -125,7 +139,8 @@ def _gradient(baseline: Baseline, seen: Statistics, cell: int) -> LightCause:
     row, column = divmod(cell, COLUMNS)
     where = f"{_WHERE_ROWS[row * len(_WHERE_ROWS) // ROWS]} {_WHERE_COLUMNS[column]}"
     word = "brighter" if change > 0 else "darker"
-    text = f"{where} is {abs(change):.0%} {word} against the rest: check the lamp on that side"
+    remedy = "check the lamp on that side, and that nothing moved"
+    text = f"{where} is {abs(change):.0%} {word} against the rest: {remedy}"
     return _cause("gradient", 100 * change, "%", where, text)
 
 
