@@ -31,7 +31,7 @@ from edge_agent.lighting.statistics import (
 
 MIN_FRAMES = 5
 GOOD_FRAMES = 50
-_SPOTS = 4
+_SPOTS = 3
 _SIGMAS = 6.0
 _SEEN = 1.5
 # How far each statistic may move before it is worth speaking of, whatever its spread: limits

@@ -84,12 +84,13 @@ def measure(image: Image, spots: tuple[Spot, ...]) -> Statistics:
         grey = cv2.transform(light, _TO_GREY)
     mean, deviation = cv2.meanStdDev(grey)
     level = float(mean[0, 0])
+    counts = cv2.calcHist([thin.reshape(-1)], [0], None, [256], [0, 256]).reshape(-1)
     cells = cv2.resize(grey, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
     return Statistics(
         level=level,
         contrast=float(deviation[0, 0]) / (level + _TINY),
-        clipped_dark=float(np.count_nonzero(thin <= _DARK)) / thin.size,
-        clipped_bright=float(np.count_nonzero(thin >= _BRIGHT)) / thin.size,
+        clipped_dark=float(counts[: _DARK + 1].sum()) / thin.size,
+        clipped_bright=float(counts[_BRIGHT:].sum()) / thin.size,
         warmth=warmth,
         sharpness=_sharpness(image, spots),
         grid=np.asarray(cells.reshape(-1) / np.float32(level + _TINY), np.float32),
