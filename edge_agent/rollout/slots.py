@@ -8,6 +8,7 @@ Invariants:
       every moment, and after a power cut at any moment, it names whole bundles.
     - The file of the bundle that decides is never written; a new bundle goes into the other slot.
       Where the live file is damaged, the bundle that decides is the good one beside it.
+    - Who reads while another process installs gets one whole bundle, of before or of after.
     - Installing the bundle that is live already changes nothing: the way back stays.
     - Only a bundle that is marked good goes live.
     - `live` returns the live bundle, or, when its file is damaged, the other one if that is good.
@@ -130,8 +131,25 @@ class Slots:
         Raises:
             BundleError: Neither the live bundle nor a good one beside it can be read.
         """
-        found = self._deciding(self.table())
-        return found[1] if found else None
+        seen: SlotTable | None = None
+        while True:
+            table = self.table()
+            last_word = table == seen  # else it may be the table that was old, not the file bad
+            seen = table
+            try:
+                found = self._deciding(table)
+            except BundleError:
+                if last_word:
+                    raise
+                continue
+            if found is None:
+                return None
+            name, bundle = found
+            if name != table.live():
+                if not last_word:
+                    continue
+                log.error("the live bundle's file is damaged; going back to %s", bundle.label)
+            return bundle
 
     def install(self, path: Path, self_test: Callable[[Bundle], None]) -> Bundle:
         """Put a bundle into the idle slot, test it there, and make it live if it holds.
@@ -192,11 +210,9 @@ class Slots:
             return None
         try:
             return live, self._read(live, table)
-        except BundleError as error:
-            other = table.slots[idle]
-            if other.mark is not Mark.GOOD:
+        except BundleError:
+            if table.slots[idle].mark is not Mark.GOOD:
                 raise
-            log.error("live bundle unusable (%s); going back to %s", error, other.label)  # noqa: TRY400 - the message says it all
             return idle, self._read(idle, table)
 
     def _mended(self, table: SlotTable) -> SlotTable:

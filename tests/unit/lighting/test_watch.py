@@ -134,6 +134,23 @@ def test_saturation_is_exposure(draw: Draw, watch: LightWatch) -> None:
     assert "of the image is saturated: check exposure and gain" in text
 
 
+def test_what_has_no_name_is_still_said_with_its_size(draw: Draw, watch: LightWatch) -> None:
+    # Fog or stray light: the same level and edges, but less between bright and dark.
+    image = draw(1).astype(np.float32)
+    foggy = np.clip(image * 0.72 + 31, 0, 255).astype(np.uint8)
+    state = watch.update(foggy)
+    assert state.level is LightLevel.INVALID
+    assert all(cause.text and cause.size for cause in state.causes)
+    sharper = draw(1)
+    for spot in watch.baseline.spots:
+        x, y = round(spot[0] * 640), round(spot[1] * 480)
+        sharper[y : y + 48 : 2, x : x + 48] //= 2
+        sharper[y + 1 : y + 48 : 2, x : x + 48] = 200
+    kinds = [cause.kind for cause in watch.update(sharper).causes]
+    assert kinds
+    assert "defocus" not in kinds
+
+
 def test_two_faults_at_once_are_both_named(draw: Draw, watch: LightWatch) -> None:
     state = watch.update(draw(1, Light(level=0.75, warmth=0.4, defocus_px=2.0)))
     assert [cause.kind for cause in state.causes] == ["brightness", "color", "defocus"]

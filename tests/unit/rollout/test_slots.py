@@ -344,7 +344,7 @@ def test_killed_at_any_moment_a_whole_bundle_is_live(
 
 
 @pytest.mark.processes
-def test_two_processes_may_install_while_a_third_reads(
+def test_who_reads_while_two_processes_install_gets_one_whole_bundle(
     tmp_path: Path, make: Callable[[str], Path]
 ) -> None:
     folder = tmp_path / "slots"
