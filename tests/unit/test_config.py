@@ -198,7 +198,7 @@ FILES = st.builds(
 )
 
 
-@run(max_examples=300, deadline=None)
+@run(max_examples=150, deadline=None)
 @given(FILES | VALUES.filter(lambda value: isinstance(value, dict)))
 def test_no_table_raises_anything_but_a_config_error_of_one_line(raw: dict[str, Any]) -> None:
     try:
