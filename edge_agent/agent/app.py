@@ -36,7 +36,7 @@ from edge_agent.agent.status import (
     resident_mb,
 )
 from edge_agent.alarms.book import Alarm, Transition
-from edge_agent.alarms.catalogue import MODEL, SPOOL, STAGE, AlarmKind
+from edge_agent.alarms.catalogue import CATALOGUE, MODEL, SPOOL, STAGE, AlarmKind
 from edge_agent.alarms.state import AlarmEvent
 from edge_agent.camera.drivers import simulated
 from edge_agent.camera.registry import make_camera
@@ -66,6 +66,12 @@ _TICK_S = 0.5
 _FAREWELL_S = 2.0
 """How long a stopping agent waits for the collector to take the last batches."""
 
+_WORDS_S = 5.0
+"""How often the text of a standing alarm is published again, if it changed."""
+
+_STAGES = ("sealing", "health")
+"""Sources of alarms that are no stations."""
+
 _STALLED_S = 10.0
 """A judging thread that was not seen for this long is stuck."""
 
@@ -84,6 +90,7 @@ class Agent:
         self.config = config
         self._started = time.monotonic()
         self._stopping = threading.Event()
+        self._words: dict[str, str] = {}  # text of each alarm as it was last published
         self._models: dict[str, dict[str, LiveModel]] = {name: {} for name in config.station}
         self._model_lock = threading.Lock()
         topics = Topics(config.mqtt.root, config.device)
@@ -164,6 +171,7 @@ class Agent:
     def _supervise(self) -> None:
         """Look after the stages: watchdog, spool alarm, health records."""
         next_health = time.monotonic() + self.config.health.interval_s
+        next_words = time.monotonic() + _WORDS_S
         patience_s = watchdog_s()
         while not self._stopping.wait(min(_TICK_S, patience_s / 3) if patience_s else _TICK_S):
             stuck = [
@@ -175,10 +183,26 @@ class Agent:
                 self.desk.observe(STAGE, name, "judging does not answer")
             if not stuck:
                 notify("WATCHDOG=1")
-            self.desk.observe(SPOOL, "sealing", self.spool.stats().error)
+            self.desk.observe(SPOOL, _STAGES[0], self.spool.stats().error)
+            self._clear_strangers()
+            if time.monotonic() >= next_words:
+                next_words += _WORDS_S
+                self._publish_new_words()
             if time.monotonic() >= next_health:
                 next_health += self.config.health.interval_s
                 self._keep_health()
+
+    def _clear_strangers(self) -> None:
+        """Let alarms clear whose station is not configured any more: nobody else observes them."""
+        for alarm in self.desk.standing():
+            if alarm.active and alarm.source not in {*self.stations, *_STAGES}:
+                self.desk.observe(CATALOGUE[alarm.key.partition("/")[0]], alarm.source, "")
+
+    def _publish_new_words(self) -> None:
+        """Publish the state of alarms whose text has changed since it was published."""
+        for alarm in self.desk.standing():
+            if self._words.get(alarm.key) != alarm.text:
+                self._publish_state(alarm)
 
     def _keep_health(self) -> None:
         stamp = clock.now()
@@ -189,7 +213,7 @@ class Agent:
         try:
             self.spool.append("health", msgspec.json.encode(record))
         except SpoolError as error:
-            self.desk.observe(SPOOL, "health", str(error))
+            self.desk.observe(SPOOL, _STAGES[1], str(error))
 
     # --- build -------------------------------------------------------------------------------
 
@@ -359,5 +383,6 @@ class Agent:
         self._publish_state(alarm)
 
     def _publish_state(self, alarm: Alarm) -> None:
+        self._words[alarm.key] = alarm.text
         topic = self._topics.alarm_state(alarm.key)
         self.uplink.publish_live(topic, msgspec.json.encode(alarm), retain=True, qos=1)

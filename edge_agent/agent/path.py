@@ -11,7 +11,9 @@ Invariants:
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
+from math import isfinite
 from typing import Protocol
 
 import msgspec
@@ -30,6 +32,9 @@ from edge_agent.rollout.live import LiveModel
 log = logging.getLogger(__name__)
 
 LANE = "inspections"
+# A hand before the camera is no alarm, and a lamp that flickers is one though every other part is
+# well lit: so the light is bad when it was on three of the last ten parts.
+_LIGHTS, _BAD_LIGHTS = 10, 3
 _UNWATCHED = Lighting("unwatched")
 _NO_MODEL = Cause("no_model", "no bundle is installed at this station")
 _NEVER = Thresholds(1.0, 1.0)
@@ -86,6 +91,7 @@ class PartPath:
         self._outputs = outputs
         self._observe = observe
         self._deadline_ns = deadline_ms * 1_000_000
+        self._lights: deque[str] = deque(maxlen=_LIGHTS)  # what was wrong with each; newest last
 
     def process(self, frame: Frame, *, overrun: bool = False) -> Judgement:
         """Judge one part, keep its record, and let the verdict out.
@@ -171,7 +177,7 @@ class PartPath:
             boot=clock.boot_id(),
             verdict=decision.verdict,
             causes=decision.causes,
-            scores={"anomaly": round(seen.score, 4)} if seen else {},
+            scores={"anomaly": round(seen.score, 4)} if seen and isfinite(seen.score) else {},
             thresholds=model.thresholds if model else None,
             bundle=model.bundle if model else "",
             model=model.digest if model else "",
@@ -189,7 +195,9 @@ class PartPath:
         self._observe(IMAGE, texts.get("no_image", ""))
         self._observe(MODEL, texts.get("no_model", "") or texts.get("engine", ""))
         if light is not None:
-            self._observe(LIGHT, "; ".join(cause.text for cause in light.causes))
+            self._lights.append("; ".join(cause.text for cause in light.causes))
+            bad = [text for text in self._lights if text]
+            self._observe(LIGHT, bad[-1] if len(bad) >= _BAD_LIGHTS else "")
 
 
 def _look(model: LiveModel, frame: Frame, hindrances: list[Cause]) -> Inspection | None:

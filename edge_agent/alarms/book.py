@@ -1,6 +1,7 @@
 """The book of all alarms of a device: pure rules over conditions, people and a time.
 
 Invariants:
+    - While an alarm stands, its text says what is wrong now; that is no transition.
     - A condition that stands shorter than the on-delay raises nothing; one that is gone shorter
       than the off-delay clears nothing: no alarm chatters.
     - Every change of an alarm's state is exactly one transition, numbered by nobody here: the
@@ -82,6 +83,8 @@ class AlarmBook:
         active = alarm.active if alarm else False
         if stands == active:
             self._turned.pop(key, None)
+            if alarm is not None and stands:  # it stands as it stood; what it says may be new
+                self._alarms[key] = msgspec.structs.replace(alarm, text=_text(text, kind))
             return None
         begin = self._turned.setdefault(key, at.mono_ns)
         delay_s = kind.on_delay_s if stands else kind.off_delay_s
@@ -93,7 +96,7 @@ class AlarmBook:
             state = alarm.state if alarm else AlarmState.NORMAL
             alarm = Alarm(
                 key=key, source=source, state=state, priority=kind.priority,
-                text=f"{text}; {kind.remedy}", since=since, active=stands,
+                text=_text(text, kind), since=since, active=stands,
             )  # fmt: skip
         event = AlarmEvent.RAISE if stands else AlarmEvent.CLEAR
         return self._turn(msgspec.structs.replace(alarm, active=stands), event, at)
@@ -153,3 +156,7 @@ class AlarmBook:
             priority=alarm.priority, text=alarm.text, since=alarm.since, time=iso(at.wall_ns),
             wall_ns=at.wall_ns, mono_ns=at.mono_ns, boot=self._boot,
         )  # fmt: skip
+
+
+def _text(text: str, kind: AlarmKind) -> str:
+    return f"{text}; {kind.remedy}"

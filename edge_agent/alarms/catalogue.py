@@ -35,7 +35,7 @@ class AlarmKind(msgspec.Struct, frozen=True):
 
 
 LIGHT = AlarmKind(
-    "light", Priority.HIGH, 0.3, 2.0, "put light and camera back as they were commissioned"
+    "light", Priority.HIGH, 0.0, 2.0, "put light and camera back as they were commissioned"
 )
 CAMERA = AlarmKind("camera", Priority.CRITICAL, 0.0, 2.0, "check the camera, its cable and power")
 MODEL = AlarmKind(

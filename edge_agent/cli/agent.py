@@ -55,10 +55,15 @@ def run(config: ConfigOption = DEFAULT_PATH) -> None:
     Example: edge-agent run --config agent.toml
     """
     from edge_agent.agent.app import Agent  # noqa: PLC0415 - only this verb needs every stage
-    from edge_agent.agent.memory import settle_memory, settle_opencv  # noqa: PLC0415
+    from edge_agent.agent.memory import (  # noqa: PLC0415
+        settle_memory,
+        settle_opencv,
+        settle_threads,
+    )
 
     settle_memory()
     settle_opencv()
+    settle_threads()
     settings = load(config)
     under_systemd = "systemd" if sys.stderr.isatty() is False else ""
     form = "%(levelname)s %(name)s: %(message)s"

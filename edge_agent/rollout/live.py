@@ -7,12 +7,11 @@ from pathlib import Path
 import msgspec
 
 from edge_agent.decision.verdict import Thresholds
-from edge_agent.errors import BundleError, UsageError
-from edge_agent.inspection.engines import EngineSettings
-from edge_agent.inspection.tasks.anomaly import Inspector
+from edge_agent.errors import BundleError, EngineError, UsageError
+from edge_agent.inspection.engines import ENGINES, EngineSettings, load_engine
+from edge_agent.inspection.tasks.anomaly import AnomalyInspector, Inspector
 from edge_agent.lighting import Baseline, LightWatch
 from edge_agent.rollout.bundle import Bundle
-from edge_agent.rollout.selftest import load_model
 
 
 class LiveModel(msgspec.Struct, frozen=True):
@@ -31,6 +30,48 @@ class LiveModel(msgspec.Struct, frozen=True):
     bundle: str
     digest: str
     watch: LightWatch | None
+
+
+def load_model(bundle: Bundle, engine: str, settings: EngineSettings) -> Inspector:
+    """Load the model of a bundle.
+
+    Args:
+        bundle: The bundle.
+        engine: An engine's name, or `auto` for the first that the bundle has a model for and
+            that loads it here.
+        settings: How to run it.
+
+    Raises:
+        BundleError: No engine can run it; the text says why each could not.
+    """
+    wanted = list(ENGINES) if engine == "auto" else [engine]
+    refusals = []
+    for name in wanted:
+        file = bundle.manifest.models.get(name)  # type: ignore[call-overload]  # any text may be asked for
+        if file is None:
+            refusals.append(f"no model for engine {name}")
+            continue
+        try:
+            loaded = load_engine(name, bundle.files[file], settings)
+            return AnomalyInspector(loaded, bundle.manifest.input, bundle.manifest.anomaly)
+        except EngineError as error:
+            refusals.append(str(error))
+    raise BundleError(f"bundle {bundle.label}: cannot be run: {'; '.join(refusals)}")
+
+
+def read_baseline(bundle: Bundle) -> Baseline | None:
+    """Return the lighting baseline that a bundle brings; None where it brings none.
+
+    Raises:
+        BundleError: It is not a baseline.
+    """
+    name = bundle.manifest.baseline
+    if not name:
+        return None
+    try:
+        return Baseline.decode(bundle.files[name], f"{name} of bundle {bundle.label}")
+    except UsageError as error:
+        raise BundleError(str(error)) from error
 
 
 def make_live(
@@ -66,13 +107,10 @@ def make_live(
 def _baseline(bundle: Bundle, own: Path | None) -> Baseline:
     if own is not None:
         return Baseline.read(own)
-    name = bundle.manifest.baseline
-    if not name:
+    baseline = read_baseline(bundle)
+    if baseline is None:
         raise BundleError(
             f"bundle {bundle.label}: holds no lighting baseline: learn one at the station with "
             f'`edge-agent baseline learn`, or set lighting.watch = "off" and judge in any light'
         )
-    try:
-        return Baseline.decode(bundle.files[name], f"{name} of bundle {bundle.label}")
-    except UsageError as error:
-        raise BundleError(str(error)) from error
+    return baseline

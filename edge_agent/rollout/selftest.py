@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from edge_agent.decision.verdict import Verdict, judge
+from edge_agent.decision.verdict import Cause, Verdict, judge
 from edge_agent.errors import BundleError, EngineError
-from edge_agent.inspection.engines import ENGINES, EngineSettings, load_engine
-from edge_agent.inspection.tasks.anomaly import AnomalyInspector, Inspector
+from edge_agent.inspection.engines import EngineSettings
+from edge_agent.inspection.tasks.anomaly import Inspector
+from edge_agent.lighting import LightWatch
 from edge_agent.rollout.bundle import Bundle
+from edge_agent.rollout.live import load_model, read_baseline
 
 
 class SampleResult(msgspec.Struct, frozen=True):
-    """How one sample came out."""
+    """How one sample came out; `light` says what is wrong with a golden one's light."""
 
     file: str
     kind: str
@@ -20,57 +22,45 @@ class SampleResult(msgspec.Struct, frozen=True):
     score: float
     verdict: Verdict
     holds: bool
-
-
-def load_model(bundle: Bundle, engine: str, settings: EngineSettings) -> Inspector:
-    """Load the model of a bundle.
-
-    Args:
-        bundle: The bundle.
-        engine: An engine's name, or `auto` for the first that the bundle has a model for and
-            that loads it here.
-        settings: How to run it.
-
-    Raises:
-        BundleError: No engine can run it; the text says why each could not.
-    """
-    wanted = list(ENGINES) if engine == "auto" else [engine]
-    refusals = []
-    for name in wanted:
-        file = bundle.manifest.models.get(name)  # type: ignore[call-overload]  # any text may be asked for
-        if file is None:
-            refusals.append(f"no model for engine {name}")
-            continue
-        try:
-            loaded = load_engine(name, bundle.files[file], settings)
-            return AnomalyInspector(loaded, bundle.manifest.input, bundle.manifest.anomaly)
-        except EngineError as error:
-            refusals.append(str(error))
-    raise BundleError(f"bundle {bundle.label}: cannot be run: {'; '.join(refusals)}")
+    light: str = ""
 
 
 def run_samples(bundle: Bundle, inspector: Inspector) -> list[SampleResult]:
     """Judge every sample of a bundle.
 
     A sample holds if its verdict is right (golden `ok`; challenge anything but) and its score is
-    within the bundle's tolerance of the score it had when the bundle was made.
+    within the bundle's tolerance of the score it had when the bundle was made. A golden one must
+    lie within the bundle's own lighting baseline too.
 
     Raises:
-        BundleError: A sample is no image, or the engine fails on it.
+        BundleError: A sample is no image, the engine fails on it, or the baseline is none.
     """
     manifest = bundle.manifest
+    baseline = read_baseline(bundle)
+    watch = LightWatch(baseline) if baseline else None
     reach = manifest.tolerance * manifest.thresholds.ng
     results = []
     for sample in manifest.samples:
         try:
-            score = inspector.inspect(bundle.image(sample)).score
+            image = bundle.image(sample)
+            score = inspector.inspect(image).score
         except EngineError as error:
             raise BundleError(f"bundle {bundle.label}: sample {sample.file}: {error}") from error
-        verdict = judge(score, manifest.thresholds, ())
+        causes = watch.update(image).causes if watch and sample.kind == "golden" else ()
+        hindrances = [Cause(cause.kind, cause.text) for cause in causes]
+        verdict = judge(score, manifest.thresholds, hindrances)
         right = (verdict.verdict is Verdict.OK) == (sample.kind == "golden")
         holds = right and abs(score - sample.score) <= reach
         results.append(
-            SampleResult(sample.file, sample.kind, sample.score, score, verdict.verdict, holds)
+            SampleResult(
+                sample.file,
+                sample.kind,
+                sample.score,
+                score,
+                verdict.verdict,
+                holds,
+                "; ".join(cause.text for cause in causes),
+            )
         )
     return results
 
@@ -95,9 +85,10 @@ def self_test(bundle: Bundle, engine: str, settings: EngineSettings) -> list[Sam
     failed = [result for result in results if not result.holds]
     if failed:
         worst = failed[0]
+        light = f" ({worst.light})" if worst.light else ""
         raise BundleError(
             f"bundle {bundle.label}: self-test failed on {len(failed)} of {len(results)} samples; "
             f"{worst.file} ({worst.kind}) came out {worst.verdict} with score {worst.score:.3f}, "
-            f"expected about {worst.expected:.3f}: do not use it on this device"
+            f"expected about {worst.expected:.3f}{light}: do not use it on this device"
         )
     return results

@@ -1,7 +1,8 @@
 """The two slots of a station: one live bundle, and the one before it to go back to.
 
 On the disk, in one folder a station: `A.bundle`, `B.bundle`, and `slots.json`, which says what
-each of them is. What a word means stands in docs/glossary.md.
+each of them is, with a copy of it in `slots.copy.json`. What a word means stands in
+docs/glossary.md.
 
 Invariants:
     - `slots.json` changes by one atomic rename, after the bundle it speaks of is on the disk: at
@@ -103,12 +104,17 @@ def _other(name: SlotName) -> SlotName:
     return "B" if name == "A" else "A"
 
 
+def _read_table(path: Path) -> SlotTable:
+    return msgspec.json.decode(path.read_bytes(), type=SlotTable)
+
+
 class Slots:
     """The slots of one station, in a folder. Several processes may use one folder."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._table_path = directory / "slots.json"
+        self._copy_path = directory / "slots.copy.json"
 
     def table(self) -> SlotTable:
         """Read what the slots hold.
@@ -117,13 +123,19 @@ class Slots:
             BundleError: The table is there but unreadable.
         """
         try:
-            return msgspec.json.decode(self._table_path.read_bytes(), type=SlotTable)
+            return _read_table(self._table_path)
         except FileNotFoundError:
             return EMPTY
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BundleError(
-                f"slots {self._table_path}: cannot be read ({error}): remove it and install anew"
-            ) from error
+            try:
+                table = _read_table(self._copy_path)
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+                raise BundleError(
+                    f"slots {self._table_path}: cannot be read ({error}), nor its copy: remove "
+                    f"both and install anew"
+                ) from error
+            log.error("slots %s: cannot be read (%s); its copy holds", self._table_path, error)  # noqa: TRY400 - one line says it
+            return table
 
     def live(self) -> Bundle | None:
         """Return the live bundle; None when none was ever installed.
@@ -152,14 +164,14 @@ class Slots:
             return bundle
 
     def install(self, path: Path, self_test: Callable[[Bundle], None]) -> Bundle:
-        """Put a bundle into the idle slot, test it there, and make it live if it holds.
+        """Test a bundle, put it into the idle slot, and make it live if it holds.
 
         Args:
             path: The bundle file.
             self_test: Judges the bundle's own samples; raises BundleError if they do not hold.
 
         Raises:
-            BundleError: It is damaged or fails its self-test; the live bundle stays as it was.
+            BundleError: It is damaged or fails its self-test; both slots stay as they were.
         """
         data = read_bytes(path)
         bundle = decode_bundle(data, str(path))
@@ -169,18 +181,13 @@ class Slots:
             if live is not None and table.slots[live].digest == bundle.digest:
                 self_test(bundle)
                 return bundle
+            self_test(bundle)  # before anything is written: a bad one costs not even the way back
             name = table.idle()
-            fresh = Slot(Role.INSTALLED, Mark.UNKNOWN, bundle.label, bundle.digest)
+            slot = Slot(Role.INSTALLED, Mark.UNKNOWN, bundle.label, bundle.digest)
             self._store(table.with_slot(name, Slot()))  # the slot is empty while it is written
             write_durably(self._file(name), data)
-            self._store(table.with_slot(name, fresh))
-            try:
-                self_test(self._read(name, table.with_slot(name, fresh)))
-            except BundleError as error:
-                bad = msgspec.structs.replace(fresh, mark=Mark.BAD, reason=str(error))
-                self._store(table.with_slot(name, bad))
-                raise
-            good = msgspec.structs.replace(fresh, mark=Mark.GOOD)
+            self._read(name, table.with_slot(name, slot))  # what is on the disk is what was tested
+            good = msgspec.structs.replace(slot, mark=Mark.GOOD)
             self._store(table.with_slot(name, good).switched())
         return bundle
 
@@ -245,7 +252,9 @@ class Slots:
         return bundle
 
     def _store(self, table: SlotTable) -> None:
-        write_durably(self._table_path, msgspec.json.encode(table))
+        data = msgspec.json.encode(table)
+        write_durably(self._table_path, data)
+        write_durably(self._copy_path, data)  # for a disk that forgets: see `table`
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

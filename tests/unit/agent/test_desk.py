@@ -12,7 +12,7 @@ import pytest
 
 from edge_agent.agent.desk import LANE, AlarmDesk
 from edge_agent.alarms.book import Alarm, AlarmBook, Transition
-from edge_agent.alarms.catalogue import CAMERA, LIGHT, MODEL
+from edge_agent.alarms.catalogue import CAMERA, MODEL
 from edge_agent.alarms.state import AlarmEvent, AlarmState
 from edge_agent.errors import SpoolError, UsageError
 from edge_agent.spool.settings import SpoolSettings
@@ -163,10 +163,18 @@ def test_what_is_well_costs_nothing_and_is_not_kept(notes: Notes) -> None:
 
 def test_a_condition_shorter_than_its_delay_is_forgotten(notes: Notes) -> None:
     desk = make(notes)
-    desk.observe(LIGHT, "line1", "dark")
-    desk.observe(LIGHT, "line1", "")
-    desk.observe(LIGHT, "line1", "dark")
+    slow = msgspec.structs.replace(CAMERA, on_delay_s=60.0)
+    desk.observe(slow, "line1", "dark")
+    desk.observe(slow, "line1", "")
+    desk.observe(slow, "line1", "dark")
     assert desk.alarms() == []
+
+
+def test_the_text_of_a_standing_alarm_says_what_is_wrong_now(notes: Notes) -> None:
+    desk = make(notes)
+    desk.observe(CAMERA, "line1", "no frames for 1 s")
+    desk.observe(CAMERA, "line1", "no frames for 60 s")
+    assert desk.standing()[0].text.startswith("no frames for 60 s; ")
 
 
 def test_alarms_stand_over_a_restart(notes: Notes) -> None:

@@ -110,18 +110,32 @@ def test_a_part_whose_record_cannot_be_kept_goes_out_as_invalid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "cause"),
+    ("image", "fault", "cause"),
     [
-        (frame_of(NO_IMAGE, fault="a.png: truncated", source="a.png"), "no_image"),
-        (frame_of(np.zeros((4, 4, 3), np.uint8)), "engine"),
+        (NO_IMAGE, "a.png: truncated", "no_image"),
+        (np.zeros((4, 4, 3), np.uint8), "", "engine"),
     ],
 )
-def test_every_frame_gives_one_record_whatever_fails(frame: Frame, cause: str) -> None:
+def test_every_frame_gives_one_record_whatever_fails(image: Image, fault: str, cause: str) -> None:
     steps = Steps()
-    make_path(steps).process(frame)
+    make_path(steps).process(frame_of(image, fault=fault, source="a.png"))
     assert [record["verdict"] for record in steps.records] == ["invalid"]
     assert [each["kind"] for each in steps.records[0]["causes"]] == [cause]
     assert steps.steps == ["record in inspections", "verdict"]
+
+
+def test_a_score_that_is_no_number_is_invalid_and_not_written() -> None:
+    steps = Steps()
+    path = make_path(steps)
+
+    class Broken(Reader):
+        def inspect(self, image: Image) -> Inspection:
+            return Inspection(float("nan"), np.zeros((4, 4), np.float32), 0, 0)
+
+    path.model = LiveModel(Broken(), Thresholds(1.3, 1.6), "bracket 7", "0123456789ab", None)
+    path.process(frame_of(flat(100)))
+    assert steps.records[0]["verdict"] == "invalid"
+    assert "scores" not in steps.records[0]
 
 
 def test_without_a_model_parts_are_invalid_and_an_alarm_says_what_to_do() -> None:
@@ -162,7 +176,16 @@ def test_bad_light_is_invalid_with_its_cause_whatever_the_score() -> None:
     assert (second["verdict"], second["lighting"]["state"]) == ("invalid", "invalid")
     assert second["causes"][0]["kind"] == "brightness"
     assert second["scores"]["anomaly"] < 1.3  # the model alone would have said ok
-    assert "baseline" in steps.conditions["light"]
+
+
+def test_bad_light_on_three_of_ten_parts_is_an_alarm_even_where_it_flickers() -> None:
+    steps = Steps()
+    path = make_path(steps, watch=True)
+    raised = []
+    for dark in (False, True, False, True, False, True, *[False] * 10):
+        path.process(frame_of(GOOD[0] // 2 if dark else GOOD[0]))
+        raised.append("baseline" in steps.conditions["light"])
+    assert raised == [False] * 5 + [True] * 6 + [False] * 5
 
 
 def test_the_record_says_everything_that_the_verdict_rests_on() -> None:
