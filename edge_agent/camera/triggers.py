@@ -88,6 +88,9 @@ class Pacer(Protocol):
     def start(self) -> None:
         """Begin with sequence number 1."""
 
+    def approach(self, lead_s: float, timeout_s: float) -> bool:
+        """Wait until so long before the next capture; False when that is not in time."""
+
     def wait(self, timeout_s: float) -> Slot | None:
         """Wait for the next capture; None when none came in time, or when stopped."""
 
@@ -121,6 +124,18 @@ class FreeRun:
         self._schedule = Schedule(now().mono_ns + self._takt_ns, self._takt_ns)
         self._last = 0
         self._stopped.clear()
+
+    def approach(self, lead_s: float, timeout_s: float) -> bool:
+        """Wait until so long before the next deadline; see `Pacer.approach`."""
+        if not self._takt_ns:
+            return True
+        entered = now().mono_ns
+        due_ns = self._schedule.deadline_ns(self._last + 1) - round(lead_s * _NS_PER_S)
+        wait_s = max(0.0, (due_ns - entered) / _NS_PER_S)
+        if wait_s > timeout_s:
+            self._stopped.wait(timeout_s)
+            return False
+        return not self._stopped.wait(wait_s)
 
     def wait(self, timeout_s: float) -> Slot | None:
         """Wait for the next deadline."""
@@ -166,6 +181,10 @@ class Software:
             self._orders.clear()
             self._last = 0
             self._stopped = False
+
+    def approach(self, lead_s: float, timeout_s: float) -> bool:  # noqa: ARG002 - an order may come now
+        """Do not wait: an order may come at any time."""
+        return not self._stopped
 
     def wait(self, timeout_s: float) -> Slot | None:
         """Wait for an order."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import random
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,7 @@ GOOD = "good"
 
 
 _SHUFFLE_SEED = 1
+_LEAD_S = 0.02
 
 
 class TruthSource(enum.StrEnum):
@@ -90,6 +92,7 @@ class Driver:
         self._next = 0
         self._round = 0
         self._prepared: tuple[Image, str] | None = None
+        self._decode_s = 0.0  # the longest so far
         self._is_open = False
 
     def open(self) -> None:
@@ -139,9 +142,15 @@ class Driver:
             self._next = 0
             self._round += 1
         path = self._files[self._next]
+        # Decoded before its time comes, and not long before, while the part before is judged.
+        entered = time.monotonic()
+        if not self._pacer.approach(2 * self._decode_s + _LEAD_S, timeout_s):
+            return None
         if self._prepared is None:
+            begin = time.monotonic()
             self._prepared = self._load(path)
-        slot = self._pacer.wait(timeout_s)
+            self._decode_s = max(self._decode_s, time.monotonic() - begin)
+        slot = self._pacer.wait(max(0.0, timeout_s - (time.monotonic() - entered)))
         if slot is None:
             return None
         image, fault = self._prepared

@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from edge_agent.camera.simulation.render import Renderer
 
 _FLICKER_TAKT_MS = 100.0
+_LEAD_S = 0.03
+"""How long before its time a part is drawn: three times what drawing takes."""
 """Time between parts for a flickering light, where the line has no takt."""
 
 
@@ -137,9 +140,14 @@ class Driver:
         settings = self._settings
         if settings.parts and self._last >= settings.parts:
             raise EndOfFrames
-        # Drawn before its time comes, so that the drawing does not pass for the camera's delay.
+        # Drawn before its time comes, so that the drawing does not pass for the camera's delay; and
+        # not long before, while the part before it is being judged: a real camera takes no time.
+        entered = time.monotonic()
+        if not self._pacer.approach(_LEAD_S, timeout_s):
+            return None
+        timeout_s -= time.monotonic() - entered
         self._prepare(self._last + 1)
-        slot = self._pacer.wait(timeout_s)
+        slot = self._pacer.wait(max(timeout_s, 0.0))
         if slot is None:
             return None
         number = self._offset + slot.sequence

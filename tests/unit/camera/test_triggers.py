@@ -138,3 +138,24 @@ def test_orders_to_a_stopped_camera_are_dropped() -> None:
     pacer.stop()
     pacer.start()
     assert pacer.wait(0.0) is None
+
+
+def test_a_capture_is_approached_and_not_taken() -> None:
+    pacer = FreeRun(100, late=Late.LOSE)
+    pacer.start()
+    begin = time.monotonic()
+    assert not pacer.approach(0.02, 0.03)  # not near in time
+    assert pacer.approach(0.05, 1.0)
+    assert 0.04 < time.monotonic() - begin < 0.09
+    assert take(pacer).sequence == 1
+    threading.Timer(0.02, pacer.stop).start()
+    assert not pacer.approach(0.0, 5.0)  # stopped
+    assert FreeRun(0, late=Late.LOSE).approach(1.0, 0.0)  # as fast as they are read
+
+
+def test_an_order_may_come_at_any_time() -> None:
+    pacer = Software()
+    pacer.start()
+    assert pacer.approach(1.0, 0.0)
+    pacer.stop()
+    assert not pacer.approach(1.0, 0.0)
