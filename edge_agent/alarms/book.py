@@ -159,4 +159,4 @@ class AlarmBook:
 
 
 def _text(text: str, kind: AlarmKind) -> str:
-    return f"{text}; {kind.remedy}"
+    return f"{text}; {kind.remedy}" if kind.remedy else text

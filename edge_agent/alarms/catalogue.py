@@ -24,7 +24,7 @@ class AlarmKind(msgspec.Struct, frozen=True):
         priority: How soon a person must respond.
         on_delay_s: How long the condition must stand before the alarm is raised.
         off_delay_s: How long it must be gone before the alarm clears.
-        remedy: What to do.
+        remedy: What to do; empty where the text of the condition says it.
     """
 
     name: str
@@ -34,9 +34,7 @@ class AlarmKind(msgspec.Struct, frozen=True):
     remedy: str
 
 
-LIGHT = AlarmKind(
-    "light", Priority.HIGH, 0.0, 2.0, "put light and camera back as they were commissioned"
-)
+LIGHT = AlarmKind("light", Priority.HIGH, 0.0, 2.0, "")  # each cause says what to do about it
 CAMERA = AlarmKind("camera", Priority.CRITICAL, 0.0, 2.0, "check the camera, its cable and power")
 MODEL = AlarmKind(
     "model", Priority.CRITICAL, 0.0, 0.0, "install a bundle: edge-agent install BUNDLE"

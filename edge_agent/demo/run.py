@@ -186,6 +186,6 @@ class _AlarmFeed:
         for number, key, state, text in rows:
             self._seen = max(self._seen, number)
             raised = state == "unacknowledged"
-            line = f"alarm {key}: {text}" if raised else f"alarm {key} {state}"
+            line = f"alarm {key}: {text}" if raised else f"alarm {key} is gone ({state})"
             news.append((line, "red" if raised else "green"))
         return news

@@ -41,7 +41,7 @@ _DEAD_BAND = {
     "contrast": 0.20,  # share of the contrast
     "clipped_dark": 0.02,
     "clipped_bright": 0.02,
-    "warmth": 0.08,
+    "warmth": 0.04,
     "sharpness": 0.5,
     "grid": 0.12,  # share of the cell
 }

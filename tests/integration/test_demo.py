@@ -133,3 +133,14 @@ def test_a_folder_that_is_not_empty_is_not_used(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "not empty" in done.stderr
     assert [each.name for each in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.slow
+def test_ten_seeds_in_a_row_lose_and_double_nothing(tmp_path: Path) -> None:
+    for seed in range(1, 11):
+        file = tmp_path / f"{seed}.json"
+        done = _run("--duration", "20", "--seed", str(seed), "--json", str(file))
+        assert done.returncode == 0, done.stdout + done.stderr
+        account = json.loads(file.read_text())
+        assert (account["lost"], account["doubled"]) == (0, 0), seed
+        assert account["parts"] == sum(account["verdicts"].values()) == 200, seed
