@@ -12,8 +12,9 @@ KINDS = list(CATALOGUE.values())
 def test_every_alarm_says_what_to_do_and_can_be_a_topic(kind: AlarmKind) -> None:
     assert CATALOGUE[kind.name] is kind
     assert is_name(kind.name)
-    assert len(kind.remedy) > 10
-    assert kind.remedy[0].islower()  # it follows what is wrong, after a semicolon
+    if kind is not LIGHT:  # there each cause says it: tests/unit/lighting/test_watch.py
+        assert len(kind.remedy) > 10
+        assert kind.remedy[0].islower()  # it follows what is wrong, after a semicolon
     assert "\n" not in kind.remedy
     assert 0.0 <= kind.on_delay_s < 60.0
     assert 0.0 <= kind.off_delay_s <= 60.0

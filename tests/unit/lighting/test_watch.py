@@ -52,7 +52,7 @@ def test_healthy_parts_and_defects_under_correct_light_give_nothing(
     "light",
     [
         Light(level=0.93), Light(level=1.07), Light(gradient_x=0.12), Light(gradient_y=-0.12),
-        Light(warmth=0.05), Light(warmth=-0.05), Light(defocus_px=0.35), Light(flicker=0.04),
+        Light(warmth=0.025), Light(warmth=-0.025), Light(defocus_px=0.35), Light(flicker=0.04),
         Light(shift_x_px=3.0), Light(shift_y_px=2.0), Light(rotation_deg=0.4),
     ],
     ids=str,
