@@ -56,3 +56,16 @@ def _running(broker: Broker) -> Iterator[Broker]:
     broker.start()
     yield broker
     broker.stop()
+
+
+_ORDER = ("unit", "contract", "integration", "faults")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the fast tests first: what is wrong in a room is said before processes are started."""
+
+    def rank(item: pytest.Item) -> int:
+        room = item.path.relative_to(ROOT / "tests").parts[0]
+        return _ORDER.index(room) if room in _ORDER else len(_ORDER)
+
+    items.sort(key=rank)

@@ -29,6 +29,8 @@ from edge_agent.rollout.slots import Slots
 app = typer.Typer(
     name="edge-agent",
     no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Inspect parts on this device: run the agent, try models on files, see how it is doing.",
 )

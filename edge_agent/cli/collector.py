@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edge_agent.collector.reading import Device, Entry, Reader
 
 _FOLLOW_S = 0.3
+_LATE = timedelta(seconds=5)
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 app = typer.Typer(
@@ -82,7 +83,7 @@ def alarms(
     ] = "",
     json: Json = False,
 ) -> None:
-    """Show the alarm feed: each change of each alarm, as it was received.
+    """Show the alarm feed: each change of each alarm, in the order in which they came in.
 
     Example: edge-collector alarms --follow --since 1h
     """
@@ -100,10 +101,19 @@ def alarms(
         text = _text(entry.record)
         colour = _COLOURS.get(text("state"), "white")
         console.print(
-            f"{entry.received}  [bold]{escape(entry.device)}[/]  "
+            f"{escape(text('time')) or entry.received}  [bold]{escape(entry.device)}[/]  "
             f"[{colour}]{escape(text('state')):<12}[/] {escape(text('priority')):<8} "
-            f"{escape(text('key'))}: {escape(text('text'))}"
+            f"{escape(text('key'))}: {escape(text('text'))}{_lateness(text('time'), entry.received)}"
         )
+
+
+def _lateness(happened: str, received: str) -> str:
+    """Say that an alarm came in long after it happened, by the device's clock."""
+    try:
+        late = datetime.fromisoformat(received) - datetime.fromisoformat(happened)
+    except ValueError:
+        return ""
+    return f" (came {late.total_seconds():.0f} s later)" if abs(late) > _LATE else ""
 
 
 @app.command()
