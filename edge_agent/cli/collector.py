@@ -100,10 +100,11 @@ def alarms(
     for entry in entries:
         text = _text(entry.record)
         colour = _COLOURS.get(text("state"), "white")
+        late = _lateness(text("time"), entry.received)
         console.print(
             f"{escape(text('time')) or entry.received}  [bold]{escape(entry.device)}[/]  "
             f"[{colour}]{escape(text('state')):<12}[/] {escape(text('priority')):<8} "
-            f"{escape(text('key'))}: {escape(text('text'))}{_lateness(text('time'), entry.received)}"
+            f"{escape(text('key'))}: {escape(text('text'))}{late}"
         )
 
 
