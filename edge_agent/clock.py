@@ -47,4 +47,4 @@ def iso(wall_ns: int) -> str:
     '2023-11-14T22:13:20.123Z'
     """
     moment = datetime.fromtimestamp(wall_ns // 1_000_000_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{wall_ns // 1_000_000 % 1000:03d}Z"
+    return f"{moment.isoformat()[:19]}.{wall_ns // 1_000_000 % 1000:03d}Z"

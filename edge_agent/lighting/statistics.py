@@ -21,6 +21,7 @@ brightfield microscopy", ICPR 2000.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Annotated
 
@@ -80,17 +81,17 @@ def measure(image: Image, spots: tuple[Spot, ...]) -> Statistics:
         grey = light
     else:
         blue, _, red, _ = cv2.mean(light)
-        warmth = float(np.log((red + _TINY) / (blue + _TINY)))
+        warmth = math.log((red + _TINY) / (blue + _TINY))
         grey = cv2.transform(light, _TO_GREY)
     mean, deviation = cv2.meanStdDev(grey)
     level = float(mean[0, 0])
-    counts = cv2.calcHist([thin.reshape(-1)], [0], None, [256], [0, 256]).reshape(-1)
+    counts = cv2.calcHist([thin.reshape(-1)], [0], None, [256], [0, 256]).reshape(-1).tolist()
     cells = cv2.resize(grey, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
     return Statistics(
         level=level,
         contrast=float(deviation[0, 0]) / (level + _TINY),
-        clipped_dark=float(counts[: _DARK + 1].sum()) / thin.size,
-        clipped_bright=float(counts[_BRIGHT:].sum()) / thin.size,
+        clipped_dark=sum(counts[: _DARK + 1]) / thin.size,
+        clipped_bright=sum(counts[_BRIGHT:]) / thin.size,
         warmth=warmth,
         sharpness=_sharpness(image, spots),
         grid=np.asarray(cells.reshape(-1) / np.float32(level + _TINY), np.float32),
@@ -143,7 +144,7 @@ def _sharpness(image: Image, spots: tuple[Spot, ...]) -> float:
         _, laplacian = cv2.meanStdDev(cv2.Laplacian(patch, cv2.CV_16S))
         texture += float(deviation[0, 0]) ** 2
         edges += float(laplacian[0, 0]) ** 2
-    return float(np.log((edges + 1.0) / (texture + 1.0)))
+    return math.log((edges + 1.0) / (texture + 1.0))
 
 
 _TO_GREY: FloatArray = np.array([[1 / 3, 1 / 3, 1 / 3]], np.float32)

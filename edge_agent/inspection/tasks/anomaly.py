@@ -133,4 +133,5 @@ def _score(anomaly_map: Map, top: int) -> float:
     """Return the mean of the `top` largest values of a map; NaN if any value is not a number."""
     values = anomaly_map.reshape(-1)
     top = min(top, values.size)
-    return float(np.partition(values, values.size - top)[values.size - top :].mean())
+    largest = np.partition(values, values.size - top)[values.size - top :].tolist()
+    return float(sum(largest)) / top
