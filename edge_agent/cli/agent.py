@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -212,8 +213,24 @@ app.add_typer(baseline.app, name="baseline")
 app.add_typer(config_verbs.app, name="config")
 
 
+def add_verbs(wanted: str) -> None:
+    """Add the verbs that other packages bring (entry points of the group `edge_agent.verbs`).
+
+    An entry names a function (one verb) or a typer app (a group of them). They are loaded only
+    when one of them is asked for, or all for the help: the agent itself never waits for them.
+    """
+    for entry in entry_points(group="edge_agent.verbs"):
+        if wanted in {entry.name, "", "-h", "--help"}:
+            verb = entry.load()
+            if isinstance(verb, typer.Typer):
+                app.add_typer(verb, name=entry.name)
+            else:
+                app.command(entry.name)(verb)
+
+
 def main() -> None:
     """Run the command line."""
+    add_verbs(sys.argv[1] if len(sys.argv) > 1 else "")
     run_app(app)
 
 
