@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
+
+# Whoever starts the tests in the background may have Ctrl-C ignored, and children inherit that; the
+# processes that the tests start are sent a Ctrl-C and must hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A time limit for each example would answer to the load of the machine.
 hypothesis.settings.register_profile("edge", deadline=None)

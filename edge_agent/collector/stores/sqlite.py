@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -27,6 +28,8 @@ from edge_agent.collector.tables import (
 from edge_agent.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Connection, Engine
 
     from edge_agent.collector.messages import BirthSeen, Delivery
@@ -60,7 +63,7 @@ class SqliteStore:
                 url, poolclass=StaticPool, connect_args={"check_same_thread": False}
             )
             event.listen(self._engine, "connect", _tune)
-            with self._engine.begin() as connection:
+            with _closed_on_error(self._engine), self._engine.begin() as connection:
                 _check_version(connection, self._path)
                 METADATA.create_all(connection)
                 connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
@@ -101,17 +104,31 @@ def open_for_reading(url: str) -> Engine:
         creator=lambda: sqlite3.connect(address, uri=True, timeout=10, check_same_thread=False),
     )
     try:
-        with engine.connect() as connection:
+        with _closed_on_error(engine), engine.connect() as connection:
             _check_version(connection, path)
     except DBAPIError as error:
         raise StoreError(f"store {path}: cannot be read: {_cause(error)}") from error
     return engine
 
 
+@contextmanager
+def _closed_on_error(engine: Engine) -> Iterator[None]:
+    """Close an engine's connection when what is done first with it fails."""
+    try:
+        yield
+    except (StoreError, DBAPIError):
+        engine.dispose()
+        raise
+
+
 def _tune(connection: sqlite3.Connection, _record: object) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA busy_timeout = 10000")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA busy_timeout = 10000")
+    except sqlite3.Error:
+        connection.close()  # the engine does not know it yet
+        raise
 
 
 def _check_version(connection: Connection, path: Path) -> None:
