@@ -3,12 +3,17 @@
 The contract, held by tests/contract/test_engines.py: a model is loaded from bytes, its one input
 is uint8 NHWC, its outputs are float32 arrays by name; a model that does not fit is refused with
 an `EngineError` that says why; the input array is neither changed nor kept.
+
+Each file has `OPTIONS`, the ways in which its engine can run a model, the usual one first;
+`load(model, settings, option)`; and `version()`, which raises `EngineError` where the engine is
+not installed.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Annotated, Protocol
+from types import ModuleType
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -19,8 +24,16 @@ from edge_agent.errors import EngineError
 ENGINES = {
     "onnx": "edge_agent.inspection.engines.onnx",
     "litert": "edge_agent.inspection.engines.litert",
+    "openvino": "edge_agent.inspection.engines.openvino",
 }
 """Module by engine name; the first that a bundle holds a model for, and that is installed, runs."""
+
+FORMATS: dict[str, Literal["onnx", "litert"]] = {
+    "onnx": "onnx",
+    "litert": "litert",
+    "openvino": "onnx",
+}
+"""Which of a bundle's models an engine runs, by engine name."""
 
 Pixels = npt.NDArray[np.uint8]
 Outputs = dict[str, npt.NDArray[np.float32]]
@@ -39,16 +52,35 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = 1
 
 
-class Engine(Protocol):
-    """A loaded model. One thread uses it at a time.
+class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One way to run a model.
 
     Attributes:
-        name: The engine's name, as in `ENGINES`.
-        input_shape: 1, height, width, channels.
+        engine: As in `ENGINES`.
+        threads: Processor threads for one inference.
+        option: As in the engine's `OPTIONS`; empty for its usual one.
     """
 
-    name: str
-    input_shape: tuple[int, int, int, int]
+    engine: str
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    option: str = ""
+
+    def __str__(self) -> str:
+        """Say it to people."""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return ", ".join(each for each in (self.engine, threads, self.option) if each)
+
+
+class Engine(Protocol):
+    """A loaded model. One thread uses it at a time."""
+
+    @property
+    def name(self) -> str:
+        """The engine's name, as in `ENGINES`."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        """The shape that it takes: 1, height, width, channels."""
 
     def run(self, pixels: Pixels) -> Outputs:
         """Run the model once.
@@ -64,20 +96,55 @@ class Engine(Protocol):
         """Let go of the model's memory."""
 
 
-def load_engine(name: str, model: bytes, settings: EngineSettings) -> Engine:
+def load_engine(name: str, model: bytes, settings: EngineSettings, *, option: str = "") -> Engine:
     """Load a model into an engine.
 
+    Args:
+        name: As in `ENGINES`.
+        model: The bytes of a model in the engine's format (`FORMATS`).
+        settings: How to run it.
+        option: One of `options_of`; empty for the usual one.
+
     Raises:
-        EngineError: There is no such engine, it is not installed, or it refuses the model.
+        EngineError: There is no such engine or option, it is not installed, or it refuses the
+            model.
     """
+    module = _module(name)
+    if option and option not in module.OPTIONS:
+        raise EngineError(
+            f"engine {name}: option {option!r}: unknown; there are {', '.join(module.OPTIONS)}"
+        )
+    engine: Engine = module.load(model, settings, option or module.OPTIONS[0])
+    return engine
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """Return the ways in which an engine can run a model, the usual one first.
+
+    Raises:
+        EngineError: There is no such engine, or it is not installed.
+    """
+    options: tuple[str, ...] = _module(name).OPTIONS
+    return options
+
+
+def version_of(name: str) -> str:
+    """Return the version of an engine that is installed here.
+
+    Raises:
+        EngineError: There is no such engine, or it is not installed.
+    """
+    version: str = _module(name).version()
+    return version
+
+
+def _module(name: str) -> ModuleType:
     if name not in ENGINES:
         raise EngineError(f"engine {name!r}: unknown; there are {', '.join(ENGINES)}")
     try:
-        module = importlib.import_module(ENGINES[name])
+        return importlib.import_module(ENGINES[name])
     except ImportError as error:
         raise EngineError(f"engine {name}: not installed here: {error}") from error
-    engine: Engine = module.load(model, settings)
-    return engine
 
 
 def check_input(name: str, shape: tuple[object, ...], dtype: str) -> tuple[int, int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from edge_agent.errors import EngineError
 from edge_agent.inspection.engines import EngineSettings, Outputs, Pixels, check_input, check_output
 
 NAME = "litert"
+OPTIONS = ("xnnpack", "builtin")
+"""Whose kernels run: XNNPACK's, or LiteRT's own where XNNPACK is wrong or slow."""
 _MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
 
@@ -19,10 +22,18 @@ class LitertEngine:
 
     name = NAME
 
-    def __init__(self, model: bytes, settings: EngineSettings) -> None:
-        interpreter = _interpreter_type()
+    def __init__(self, model: bytes, settings: EngineSettings, option: str = OPTIONS[0]) -> None:
+        module = _interpreter_module()
+        resolvers = module.OpResolverType
+        resolver = resolvers.AUTO
+        if option == "builtin":
+            resolver = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         try:
-            self._interpreter = interpreter(model_content=model, num_threads=settings.threads)
+            self._interpreter = module.Interpreter(
+                model_content=model,
+                num_threads=settings.threads,
+                experimental_op_resolver_type=resolver,
+            )
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"engine litert: refuses the model: {_line(error)}") from error
@@ -54,19 +65,25 @@ class LitertEngine:
         del self._interpreter
 
 
-def load(model: bytes, settings: EngineSettings) -> LitertEngine:
+def load(model: bytes, settings: EngineSettings, option: str) -> LitertEngine:
     """Load a model; see `load_engine`."""
-    return LitertEngine(model, settings)
+    return LitertEngine(model, settings, option)
+
+
+def version() -> str:
+    """Return the version of LiteRT; see `version_of`."""
+    package = _interpreter_module().__name__.partition(".")[0]
+    return f"{package} {metadata.version(package)}"
 
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _interpreter_type() -> Any:
+def _interpreter_module() -> Any:
     for name in _MODULES:
         try:
-            return importlib.import_module(name).Interpreter
+            return importlib.import_module(name)
         except ModuleNotFoundError:
             continue
     raise EngineError(

@@ -21,6 +21,15 @@ from edge_agent.errors import EngineError
 from edge_agent.inspection.engines import EngineSettings, Outputs, Pixels, check_input, check_output
 
 NAME = "onnx"
+_LEVELS = {
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+}
+OPTIONS = tuple(_LEVELS)
+"""How far the graph is optimized: `all` changes the layout too, `extended` fuses operators, `basic`
+runs nearly what the file says, for a device on which the fused operators are wrong."""
+
 # onnxruntime's errors share no base class of their own.
 _ERRORS = (
     EPFail, Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile, RuntimeException,
@@ -33,8 +42,9 @@ class OnnxEngine:
 
     name = NAME
 
-    def __init__(self, model: bytes, settings: EngineSettings) -> None:
+    def __init__(self, model: bytes, settings: EngineSettings, option: str = OPTIONS[0]) -> None:
         options = ort.SessionOptions()
+        options.graph_optimization_level = _LEVELS[option]
         options.enable_cpu_mem_arena = False  # the arena only grows; a device has little memory
         options.intra_op_num_threads = settings.threads
         options.inter_op_num_threads = 1
@@ -69,9 +79,14 @@ class OnnxEngine:
         del self._session
 
 
-def load(model: bytes, settings: EngineSettings) -> OnnxEngine:
+def load(model: bytes, settings: EngineSettings, option: str) -> OnnxEngine:
     """Load a model; see `load_engine`."""
-    return OnnxEngine(model, settings)
+    return OnnxEngine(model, settings, option)
+
+
+def version() -> str:
+    """Return the version of ONNX Runtime."""
+    return str(ort.__version__)
 
 
 def _line(error: Exception) -> str:

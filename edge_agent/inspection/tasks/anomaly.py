@@ -43,7 +43,9 @@ class Inspection(msgspec.Struct, frozen=True):
 class Inspector(Protocol):
     """What every task is to the rest: an image in, an inspection out."""
 
-    engine: str
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs it."""
 
     def inspect(self, image: Image) -> Inspection:
         """Look at one part.
@@ -70,12 +72,16 @@ class AnomalyInspector:
                 f"engine {engine.name}: the model takes {list(engine.input_shape)}, its manifest "
                 f"says {list(wanted)}: the bundle was put together wrongly"
             )
-        self.engine = engine.name
         self._engine = engine
         self._spec = spec
         self._top = anomaly.top
         self._pixels: Pixels = np.zeros(wanted, np.uint8)
         self._grey: Pixels = np.zeros(wanted[1:3], np.uint8)
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs it; it changes where one takes over from another."""
+        return self._engine.name
 
     def inspect(self, image: Image) -> Inspection:
         """Look at one part; see `Inspector.inspect`.
