@@ -21,8 +21,11 @@ from edge_agent.errors import UsageError
 Floats = npt.NDArray[np.float32]
 
 MIN_PARTS = 5
+FEW = 20
+"""Parts up to which one part has a say in everything that is fitted."""
+
 DIMS = 64
-PRIOR = 32.0
+PRIOR = 100.0
 TOP_SHARE = 0.01
 """Share of the map's cells whose mean is the score."""
 
@@ -66,52 +69,81 @@ def scores(maps: Floats, top: int) -> Floats:
     return mean
 
 
-def fit(features: Floats, *, dims: int = DIMS, seed: int = 0) -> Head:
+def fit(features: Floats, *, dims: int = DIMS, seed: int = 0, least: int = MIN_PARTS) -> Head:
     """Fit the head to good parts.
 
     Args:
         features: float32 (parts, cells, channels).
         dims: Dimensions that are kept of the channels.
         seed: Of the random projection.
+        least: Parts that are enough.
 
     Raises:
         UsageError: There are too few parts, or they are all the same.
     """
     parts, _, channels = features.shape
-    if parts < MIN_PARTS:
+    if parts < least:
         raise UsageError(
             f"{parts} good parts: fitting needs at least {MIN_PARTS}, better 50 to 300"
         )
     projection = _projection(features, min(dims, channels), seed)
-    seen = np.ascontiguousarray((features @ projection).transpose(1, 0, 2))
-    mean = seen.mean(axis=1)
-    away = seen - mean[:, None]
-    own = np.matmul(away.transpose(0, 2, 1), away).astype(np.float64) / (parts - 1)
-    shared = own.mean(axis=0)
-    weight = (parts - 1) / (parts - 1 + PRIOR)
-    precision = np.linalg.inv(weight * own + (1 - weight) * shared)
+    mean, away = _centred(features, projection)
+    own = _covariances(away)
+    weight = _weight(parts)
+    precision = np.linalg.inv(weight * own + (1 - weight) * own.mean(axis=0))
     whitening = np.linalg.cholesky(precision / own.shape[2])
     return Head(projection, mean.astype(np.float32), _short(whitening.astype(np.float16)))
 
 
-def cross_fit(
-    features: Floats, *, top: int, dims: int = DIMS, seed: int = 0, folds: int = 10
-) -> Floats:
-    """Score each part by a head that was fitted without it.
+def leave_one_out(features: Floats, *, dims: int = DIMS, seed: int = 0) -> Floats:
+    """Map each part by a head that was fitted without it.
 
-    Scores of parts that the head was fitted on are far too low (7 where fresh parts have 12):
-    nothing may be learned from them.
+    Maps of parts that the head was fitted on are far too low (7 where fresh parts have 12):
+    nothing may be learned from them. Up to `FEW` parts the head is fitted anew for each; of more,
+    the part is taken out of its cells' means and covariances by a step of rank one (Sherman and
+    Morrison, 1950), exact but for the projection and the shared covariance, on which one part of
+    many has no say.
 
     Returns:
-        float32 (parts,): out-of-sample scores, each against a fit to the other folds.
+        float32 (parts, cells).
+
+    Raises:
+        UsageError: There are too few parts, or they are all the same.
     """
-    parts = features.shape[0]
-    fold = np.random.default_rng(seed).permutation(parts) % min(folds, parts)
-    result = np.zeros(parts, np.float32)
-    for number in range(fold.max() + 1):
-        head = fit(features[fold != number], dims=dims, seed=seed)
-        result[fold == number] = scores(head.map(features[fold == number]), top)
-    return result
+    parts, _, channels = features.shape
+    if parts <= FEW:
+        kept = [np.delete(features, part, axis=0) for part in range(parts)]
+        heads = (fit(others, dims=dims, seed=seed, least=MIN_PARTS - 1) for others in kept)
+        return np.concatenate([head.map(features[[part]]) for part, head in enumerate(heads)])
+    _, away = _centred(features, _projection(features, min(dims, channels), seed))
+    own = _covariances(away)
+    weight = _weight(parts - 1)
+    with_it = weight * own * ((parts - 1) / (parts - 2)) + (1 - weight) * own.mean(axis=0)
+    precision = np.linalg.inv(with_it).astype(np.float32)
+    squared = np.einsum("cpd,cpd->pc", np.matmul(away, precision), away).astype(np.float64)
+    removed = weight / (parts - 2) * parts / (parts - 1)
+    squared *= (parts / (parts - 1)) ** 2 / (1 - removed * squared)
+    maps: Floats = np.sqrt(squared / own.shape[2]).astype(np.float32)
+    return maps
+
+
+def _centred(features: Floats, projection: Floats) -> tuple[Floats, Floats]:
+    """Return the mean of each cell, (cells, dims), and each part's way from it, cells first."""
+    seen = np.ascontiguousarray((features @ projection).transpose(1, 0, 2))
+    mean = seen.mean(axis=1)
+    return mean, seen - mean[:, None]
+
+
+def _covariances(away: Floats) -> npt.NDArray[np.float64]:
+    """Return the covariance of each cell, (cells, dims, dims)."""
+    sums = np.matmul(away.transpose(0, 2, 1), away)
+    covariances: npt.NDArray[np.float64] = sums.astype(np.float64) / (away.shape[1] - 1)
+    return covariances
+
+
+def _weight(parts: int) -> float:
+    """Return how much a cell's own covariance counts against the shared one."""
+    return (parts - 1) / (parts - 1 + PRIOR)
 
 
 def _projection(features: Floats, dims: int, seed: int) -> Floats:

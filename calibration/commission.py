@@ -128,7 +128,8 @@ def fit(plan: Plan, good: Good) -> Fitted:
         UsageError: The good parts are too few or all the same.
     """
     top = anomaly.top_of(good.features.shape[1])
-    scores = anomaly.cross_fit(good.features, top=top, dims=plan.dims, seed=plan.seed)
+    maps = anomaly.leave_one_out(good.features, dims=plan.dims, seed=plan.seed)
+    scores = anomaly.scores(maps, top)
     fitted = anomaly.fit(good.features, dims=plan.dims, seed=plan.seed)
     model = head.attach(features.load_trunk(plan.input.height, plan.input.width), fitted)
     models: ModelFiles = {"onnx": model.SerializeToString(deterministic=True)}

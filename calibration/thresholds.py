@@ -4,7 +4,7 @@ Invariants:
     - n good parts never promise fewer false rejects than one in n.
     - One odd part moves a threshold by far less than it lies outside.
 
-The second is why the largest score is not the threshold: above their upper tenth the scores are
+The second is why the largest score is not the threshold: above their upper fifth the scores are
 taken to fall off like an exponential, and the threshold is read off that tail (peaks over
 threshold with shape 0; Coles, "An Introduction to Statistical Modeling of Extreme Values", 2001,
 section 4.3), with its predictive quantile, so that the promise holds for few parts too.
@@ -24,8 +24,9 @@ from edge_agent.errors import UsageError
 if TYPE_CHECKING:
     from calibration.anomaly import Floats
 
-_TAIL = 0.1
+_TAIL = 0.2
 _MIN_TAIL = 3
+_MOST = 0.1
 
 
 class Allowed(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,17 +42,17 @@ class Allowed(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse shares that are out of order."""
-        if not 0.0 < self.false_rejects <= self.reviews < _TAIL:
+        if not 0.0 < self.false_rejects <= self.reviews < _MOST:
             raise UsageError(
                 f"false rejects {self.false_rejects:g}, reviews {self.reviews:g}: "
-                f"0 < false rejects <= reviews < {_TAIL:g} must hold"
+                f"0 < false rejects <= reviews < {_MOST:g} must hold"
             )
 
     def by(self, parts: int) -> Allowed:
         """Return what so many good parts can promise at best."""
         return Allowed(
-            false_rejects=min(max(self.false_rejects, 1.0 / (parts + 1)), 0.9 * _TAIL),
-            reviews=min(max(self.reviews, 2.5 / (parts + 1)), 0.95 * _TAIL),
+            false_rejects=min(max(self.false_rejects, 1.0 / (parts + 1)), 0.9 * _MOST),
+            reviews=min(max(self.reviews, 2.5 / (parts + 1)), 0.95 * _MOST),
         )
 
 

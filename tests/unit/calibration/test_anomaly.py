@@ -23,7 +23,7 @@ def _features(parts: int, seed: int = 0) -> anomaly.Floats:
 
 def test_the_map_of_fresh_good_parts_is_about_one() -> None:
     head = anomaly.fit(_features(400), dims=_DIMS)
-    assert head.map(_features(200, seed=1)).mean() == pytest.approx(1.0, abs=0.1)
+    assert head.map(_features(200, seed=1)).mean() == pytest.approx(1.0, abs=0.2)
 
 
 def test_a_planted_anomaly_is_found_where_it_is() -> None:
@@ -40,7 +40,7 @@ def test_scores_of_parts_that_were_fitted_on_are_far_too_low() -> None:
     head = anomaly.fit(seen, dims=_DIMS)
     fresh = anomaly.scores(head.map(_features(300, seed=1)), 1)
     inside = anomaly.scores(head.map(seen), 1)
-    outside = anomaly.cross_fit(seen, top=1, dims=_DIMS)
+    outside = anomaly.scores(anomaly.leave_one_out(seen, dims=_DIMS), 1)
     assert np.median(inside) < 0.9 * np.median(fresh)
     assert np.median(outside) == pytest.approx(np.median(fresh), rel=0.1)
 
@@ -49,7 +49,15 @@ def test_each_part_is_scored_by_a_head_that_did_not_see_it() -> None:
     # A part that nothing resembles must score high, whatever fold it falls into.
     seen = _features(23)
     seen[11] += 20.0
-    assert anomaly.cross_fit(seen, top=1, dims=_DIMS).argmax() == 11
+    assert anomaly.scores(anomaly.leave_one_out(seen, dims=_DIMS), 1).argmax() == 11
+
+
+def test_taking_a_part_out_gives_what_a_fit_without_it_gives() -> None:
+    seen = _features(60)
+    quick = anomaly.leave_one_out(seen, dims=_CHANNELS)
+    for part in (0, 31, 59):
+        head = anomaly.fit(np.delete(seen, part, axis=0), dims=_CHANNELS)
+        np.testing.assert_allclose(quick[part], head.map(seen[[part]])[0], rtol=0.02)
 
 
 def test_the_same_parts_and_seed_give_the_same_head() -> None:
