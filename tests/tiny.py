@@ -56,6 +56,31 @@ def tiny_onnx(
     return data
 
 
+def fragile_onnx(limit: int = 200) -> bytes:
+    """Make the tiny model so that it really fails on a picture with a pixel brighter than that.
+
+    It looks each brightness up in a table that ends at the limit.
+    """
+    table = numpy_helper.from_array(np.arange(limit + 1, dtype=np.float32), "table")
+    axes = numpy_helper.from_array(np.array([3], np.int64), "axes")
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["cast"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "cast"], ["looked"]),
+        helper.make_node("ReduceMax", ["looked", "axes"], ["map"], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "fragile",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, list(SHAPE))],
+        [helper.make_tensor_value_info("map", TensorProto.FLOAT, list(SHAPE[:3]))],
+        [table, axes],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 9
+    data: bytes = model.SerializeToString()
+    return data
+
+
 def tiny_tflite(
     shape: tuple[int, ...] = SHAPE, *, dtype: str = "UINT8", out_dtype: str = "FLOAT32"
 ) -> bytes:

@@ -133,7 +133,7 @@ class PartPath:
             record, latency_us=_latency(frame, begin, light_ns, seen, total_ns)
         )
         judgement = self._finish(record)
-        self._observe_all(record, light)
+        self._observe_all(record, light, model.trouble if model else "")
         return judgement
 
     def _finish(self, record: InspectionRecord) -> Judgement:
@@ -188,12 +188,14 @@ class PartPath:
             truth=frame.truth,
         )
 
-    def _observe_all(self, record: InspectionRecord, light: LightState | None) -> None:
+    def _observe_all(
+        self, record: InspectionRecord, light: LightState | None, trouble: str
+    ) -> None:
         """Tell the alarms how this part went; what was not looked at says nothing."""
         texts = {cause.kind: cause.text for cause in record.causes}
         self._observe(LATE, "parts are judged too late" if "late" in texts else "")
         self._observe(IMAGE, texts.get("no_image", ""))
-        self._observe(MODEL, texts.get("no_model", "") or texts.get("engine", ""))
+        self._observe(MODEL, texts.get("no_model", "") or texts.get("engine", "") or trouble)
         if light is not None:
             self._lights.append("; ".join(cause.text for cause in light.causes))
             bad = [text for text in self._lights if text]

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from edge_agent.decision.verdict import Thresholds
-from edge_agent.errors import BundleError, EngineError, UsageError
-from edge_agent.inspection.engines import ENGINES, EngineSettings, load_engine
-from edge_agent.inspection.tasks.anomaly import AnomalyInspector, Inspector
+from edge_agent.errors import BundleError, EngineError
+from edge_agent.inspection.chain import EngineChain
+from edge_agent.inspection.engines import Choice, Engine, EngineSettings
+from edge_agent.inspection.tasks.anomaly import Inspector
 from edge_agent.lighting import Baseline, LightWatch
 from edge_agent.rollout.bundle import Bundle
+from edge_agent.rollout.loading import (
+    choices_of,
+    load_choice,
+    load_first,
+    load_model,
+    make_inspector,
+    read_baseline,
+)
+from edge_agent.rollout.selftest import run_samples, what_fails
+
+__all__ = ["LiveModel", "load_model", "make_live", "read_baseline"]
+
+log = logging.getLogger(__name__)
 
 
 class LiveModel(msgspec.Struct, frozen=True):
@@ -23,6 +39,7 @@ class LiveModel(msgspec.Struct, frozen=True):
         bundle: Name and version.
         digest: First 12 digits of the bundle's digest.
         watch: The light that its verdicts need; None when it is not watched.
+        engines: What runs it, and what takes over when that fails; None where nothing does.
     """
 
     inspector: Inspector
@@ -30,48 +47,12 @@ class LiveModel(msgspec.Struct, frozen=True):
     bundle: str
     digest: str
     watch: LightWatch | None
+    engines: EngineChain | None = None
 
-
-def load_model(bundle: Bundle, engine: str, settings: EngineSettings) -> Inspector:
-    """Load the model of a bundle.
-
-    Args:
-        bundle: The bundle.
-        engine: An engine's name, or `auto` for the first that the bundle has a model for and
-            that loads it here.
-        settings: How to run it.
-
-    Raises:
-        BundleError: No engine can run it; the text says why each could not.
-    """
-    wanted = list(ENGINES) if engine == "auto" else [engine]
-    refusals = []
-    for name in wanted:
-        file = bundle.manifest.models.get(name)  # type: ignore[call-overload]  # any text may be asked for
-        if file is None:
-            refusals.append(f"no model for engine {name}")
-            continue
-        try:
-            loaded = load_engine(name, bundle.files[file], settings)
-            return AnomalyInspector(loaded, bundle.manifest.input, bundle.manifest.anomaly)
-        except EngineError as error:
-            refusals.append(str(error))
-    raise BundleError(f"bundle {bundle.label}: cannot be run: {'; '.join(refusals)}")
-
-
-def read_baseline(bundle: Bundle) -> Baseline | None:
-    """Return the lighting baseline that a bundle brings; None where it brings none.
-
-    Raises:
-        BundleError: It is not a baseline.
-    """
-    name = bundle.manifest.baseline
-    if not name:
-        return None
-    try:
-        return Baseline.decode(bundle.files[name], f"{name} of bundle {bundle.label}")
-    except UsageError as error:
-        raise BundleError(str(error)) from error
+    @property
+    def trouble(self) -> str:
+        """What is wrong with how it runs, though it runs; empty for nothing."""
+        return self.engines.trouble if self.engines else ""
 
 
 def make_live(
@@ -79,15 +60,17 @@ def make_live(
     engine: str,
     settings: EngineSettings,
     *,
+    first: Sequence[Choice] = (),
     watch: bool = True,
     baseline: Path | None = None,
 ) -> LiveModel:
-    """Load a bundle so that it can decide.
+    """Load a bundle so that it can decide; the choices that are not taken are kept to fall back on.
 
     Args:
         bundle: The bundle.
         engine: An engine's name, or `auto`.
         settings: How to run it.
+        first: What is tried before that, the best first; one that cannot be loaded is a warning.
         watch: Whether the light is watched.
         baseline: The station's own baseline file, in place of the bundle's.
 
@@ -95,13 +78,57 @@ def make_live(
         BundleError: It cannot be run, or light is to be watched and there is no baseline.
         UsageError: The baseline file cannot be used.
     """
+    light = LightWatch(_baseline(bundle, baseline)) if watch else None
+    chain = _load_chain(bundle, (*first, *choices_of(engine, settings)), len(first))
     return LiveModel(
-        load_model(bundle, engine, settings),
+        make_inspector(bundle, chain),
         bundle.manifest.thresholds,
         f"{bundle.manifest.name} {bundle.manifest.version}",
         bundle.digest[:12],
-        LightWatch(_baseline(bundle, baseline)) if watch else None,
+        light,
+        chain,
     )
+
+
+def _load_chain(bundle: Bundle, choices: Sequence[Choice], special: int) -> EngineChain:
+    """Load the first choice that loads; warn of each of the first `special` that does not."""
+    for place, choice in enumerate(choices[:special]):
+        try:
+            engine = load_choice(bundle, choice)
+            make_inspector(bundle, engine)
+        except EngineError as error:
+            log.warning(
+                "bundle %s: the tuned choice (%s) cannot be used: %s", bundle.label, choice, error
+            )
+        else:
+            return _chain(bundle, choices, place, engine)
+    place, engine = load_first(bundle, choices[special:])
+    return _chain(bundle, choices, special + place, engine)
+
+
+def _chain(bundle: Bundle, choices: Sequence[Choice], place: int, engine: Engine) -> EngineChain:
+    def succeed(choice: Choice) -> Engine:
+        return _successor(bundle, choice)
+
+    return EngineChain(choices[place], engine, rest=choices[place + 1 :], succeed=succeed)
+
+
+def _successor(bundle: Bundle, choice: Choice) -> Engine:
+    """Load an engine that is to take over while parts go by: only one that holds the samples may.
+
+    Raises:
+        EngineError: It cannot be loaded, or its scores of the bundle's samples do not agree.
+    """
+    engine = load_choice(bundle, choice)
+    try:
+        failed = what_fails(run_samples(bundle, make_inspector(bundle, engine)))
+    except (BundleError, EngineError) as error:
+        engine.close()
+        raise EngineError(str(error)) from error
+    if failed:
+        engine.close()
+        raise EngineError(f"engine {engine.name}: does not hold the bundle's samples: {failed}")
+    return engine
 
 
 def _baseline(bundle: Bundle, own: Path | None) -> Baseline:

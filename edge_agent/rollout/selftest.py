@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from edge_agent.decision.verdict import Cause, Verdict, judge
@@ -10,7 +12,7 @@ from edge_agent.inspection.engines import EngineSettings
 from edge_agent.inspection.tasks.anomaly import Inspector
 from edge_agent.lighting import LightWatch
 from edge_agent.rollout.bundle import Bundle
-from edge_agent.rollout.live import load_model, read_baseline
+from edge_agent.rollout.loading import load_model, read_baseline
 
 
 class SampleResult(msgspec.Struct, frozen=True):
@@ -65,11 +67,24 @@ def run_samples(bundle: Bundle, inspector: Inspector) -> list[SampleResult]:
     return results
 
 
-def self_test(bundle: Bundle, engine: str, settings: EngineSettings) -> list[SampleResult]:
-    """Load a bundle's model and judge its samples; return how each came out.
+def what_fails(results: Sequence[SampleResult]) -> str:
+    """Say in words which samples do not hold; empty when all do."""
+    failed = [result for result in results if not result.holds]
+    if not failed:
+        return ""
+    worst = failed[0]
+    light = f" ({worst.light})" if worst.light else ""
+    return (
+        f"failed on {len(failed)} of {len(results)} samples; {worst.file} ({worst.kind}) came out "
+        f"{worst.verdict} with score {worst.score:.3f}, expected about {worst.expected:.3f}{light}"
+    )
+
+
+def check_samples(bundle: Bundle) -> None:
+    """Refuse a bundle that cannot be tested.
 
     Raises:
-        BundleError: It cannot be run, has no golden or no challenge sample, or one does not hold.
+        BundleError: It has no golden or no challenge sample.
     """
     kinds = {sample.kind for sample in bundle.manifest.samples}
     for kind in ("golden", "challenge"):
@@ -77,18 +92,31 @@ def self_test(bundle: Bundle, engine: str, settings: EngineSettings) -> list[Sam
             raise BundleError(
                 f"bundle {bundle.label}: holds no {kind} sample: without one it cannot be tested"
             )
+
+
+def judge_samples(bundle: Bundle, engine: str, settings: EngineSettings) -> list[SampleResult]:
+    """Load a bundle's model and judge its samples; return how each came out, held or not.
+
+    Raises:
+        BundleError: It cannot be run, or has no golden or no challenge sample.
+    """
+    check_samples(bundle)
     inspector = load_model(bundle, engine, settings)
     try:
-        results = run_samples(bundle, inspector)
+        return run_samples(bundle, inspector)
     finally:
         inspector.close()
-    failed = [result for result in results if not result.holds]
-    if failed:
-        worst = failed[0]
-        light = f" ({worst.light})" if worst.light else ""
+
+
+def self_test(bundle: Bundle, engine: str, settings: EngineSettings) -> list[SampleResult]:
+    """Load a bundle's model and judge its samples; return how each came out.
+
+    Raises:
+        BundleError: It cannot be run, has no golden or no challenge sample, or one does not hold.
+    """
+    results = judge_samples(bundle, engine, settings)
+    if failed := what_fails(results):
         raise BundleError(
-            f"bundle {bundle.label}: self-test failed on {len(failed)} of {len(results)} samples; "
-            f"{worst.file} ({worst.kind}) came out {worst.verdict} with score {worst.score:.3f}, "
-            f"expected about {worst.expected:.3f}{light}: do not use it on this device"
+            f"bundle {bundle.label}: self-test {failed}: do not use it on this device"
         )
     return results

@@ -18,7 +18,7 @@ from edge_agent.camera.images import read_image
 from edge_agent.inspection.engines import EngineSettings
 from edge_agent.inspection.spec import Input
 from edge_agent.rollout.bundle import Bundle, read_bundle
-from edge_agent.rollout.live import load_model
+from edge_agent.rollout.loading import load_model
 from edge_agent.rollout.selftest import self_test
 
 _FOLDER = Path(next(iter(models.__path__)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,9 +16,12 @@ from edge_agent.camera.frame import NO_IMAGE, Frame, Image, Truth
 from edge_agent.decision.outputs import VerdictMessage
 from edge_agent.decision.verdict import Thresholds, Verdict
 from edge_agent.errors import EngineError, SpoolError
+from edge_agent.inspection.engines import EngineSettings
 from edge_agent.inspection.tasks.anomaly import Inspection
 from edge_agent.lighting import Baseline, LightWatch
-from edge_agent.rollout.live import LiveModel
+from edge_agent.rollout.bundle import Sample, write_bundle
+from edge_agent.rollout.live import LiveModel, make_live
+from tests.tiny import fragile_onnx, picture, tiny_files, tiny_manifest, tiny_tflite
 
 NOISE = np.random.default_rng(0)
 GOOD = [NOISE.integers(100, 120, (96, 128, 3), np.uint8) for _ in range(10)]
@@ -213,3 +217,28 @@ def test_the_model_can_be_exchanged_between_two_parts() -> None:
     path.process(frame_of(flat(140)))
     assert [record["verdict"] for record in steps.records] == ["review", "ok"]
     assert [record["bundle"] for record in steps.records] == ["bracket 7", "bracket 8"]
+
+
+def test_an_engine_that_fails_on_part_after_part_is_replaced_and_alarmed(tmp_path: Path) -> None:
+    samples = (
+        Sample(file="golden.png", kind="golden", score=20.0),
+        Sample(file="challenge.png", kind="challenge", score=250.0),
+    )
+    manifest = tiny_manifest(
+        models={"onnx": "model.onnx", "litert": "model.tflite"}, samples=samples
+    )
+    files = tiny_files() | {"model.onnx": fragile_onnx(), "model.tflite": tiny_tflite()}
+    bundle = write_bundle(tmp_path / "x.bundle", manifest, files)
+    steps = Steps()
+    path = make_path(steps)
+    path.model = make_live(bundle, "auto", EngineSettings(), watch=False)
+    for brightness in (20, 250, 250, 250, 250, 20):
+        path.process(frame_of(picture(brightness)))
+    assert [record["verdict"] for record in steps.records] == [
+        "ok", "invalid", "invalid", "ng", "ng", "ok",
+    ]  # fmt: skip
+    assert [record["engine"] for record in steps.records] == [*3 * ["onnx"], *3 * ["litert"]]
+    assert steps.conditions["model"].startswith("onnx, 1 thread failed on 3 parts")  # it stands
+    path.model = make_live(bundle, "litert", EngineSettings(), watch=False)
+    path.process(frame_of(picture(20)))
+    assert steps.conditions["model"] == ""

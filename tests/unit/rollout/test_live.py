@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from edge_agent.decision.verdict import Thresholds
-from edge_agent.errors import BundleError, UsageError
-from edge_agent.inspection.engines import EngineSettings
+from edge_agent.errors import BundleError, EngineError, UsageError
+from edge_agent.inspection.chain import PATIENCE
+from edge_agent.inspection.engines import Choice, EngineSettings
 from edge_agent.lighting import Baseline
-from edge_agent.rollout.bundle import Bundle, write_bundle
+from edge_agent.rollout.bundle import Bundle, Sample, write_bundle
 from edge_agent.rollout.live import make_live
-from tests.tiny import picture, tiny_files, tiny_manifest
+from tests.tiny import fragile_onnx, picture, tiny_files, tiny_manifest, tiny_tflite
 
 NOISE = np.random.default_rng(0)
 BASELINE = Baseline.learn(
@@ -55,3 +56,67 @@ def test_light_that_is_to_be_watched_needs_a_baseline(tmp_path: Path) -> None:
 def test_a_baseline_in_the_bundle_that_is_none_is_the_bundles_fault(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"baseline\.json of bundle tiny 1"):
         make_live(bundle(tmp_path, b"{}"), "auto", EngineSettings())
+
+
+# --- choices, and what takes over ----------------------------------------------------------------
+
+BOTH = {"onnx": "model.onnx", "litert": "model.tflite"}
+LITERT, OPENVINO = Choice("litert", 2, "builtin"), Choice("openvino", 1, "gone")
+
+
+def two_engines(tmp_path: Path, files: dict[str, bytes], *, golden: float = 20.0) -> Bundle:
+    """Make a bundle with both models; its golden sample has the score that is given."""
+    samples = (
+        Sample(file="golden.png", kind="golden", score=golden),
+        Sample(file="challenge.png", kind="challenge", score=250.0),
+    )
+    manifest = tiny_manifest(models=BOTH, samples=samples, tolerance=0.01)
+    return write_bundle(tmp_path / "x.bundle", manifest, tiny_files() | files)
+
+
+def test_what_was_tuned_comes_first(tmp_path: Path) -> None:
+    made = two_engines(tmp_path, {"model.tflite": tiny_tflite()})
+    live = make_live(made, "auto", EngineSettings(), first=[LITERT], watch=False)
+    assert live.engines is not None
+    assert (live.engines.choice, live.inspector.engine, live.trouble) == (LITERT, "litert", "")
+
+
+def test_a_tuned_choice_that_cannot_be_loaded_is_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = two_engines(tmp_path, {"model.tflite": tiny_tflite()})
+    for broken in (OPENVINO, Choice("tpu")):
+        live = make_live(made, "auto", EngineSettings(), first=[broken], watch=False)
+        assert live.engines is not None
+        assert live.engines.choice == Choice("onnx")
+        assert live.trouble == ""
+        (warning,) = caplog.records
+        assert f"the tuned choice ({broken}) cannot be used: " in warning.getMessage()
+        caplog.clear()
+
+
+def test_an_engine_that_keeps_failing_gives_way_to_the_next(tmp_path: Path) -> None:
+    made = two_engines(tmp_path, {"model.onnx": fragile_onnx(), "model.tflite": tiny_tflite()})
+    live = make_live(made, "auto", EngineSettings(), watch=False)
+    for _ in range(PATIENCE - 1):
+        with pytest.raises(EngineError, match="engine onnx"):
+            live.inspector.inspect(picture(250))
+    assert live.inspector.inspect(picture(250)).score == 250.0
+    assert live.inspector.engine == "litert"
+    assert "litert, 1 thread judges in its place" in live.trouble
+
+
+@pytest.mark.parametrize(
+    ("golden", "tflite"), [(90.0, tiny_tflite()), (20.0, b"broken")], ids=["disagrees", "broken"]
+)
+def test_only_an_engine_that_holds_the_samples_takes_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, golden: float, tflite: bytes
+) -> None:
+    files = {"model.onnx": fragile_onnx(), "model.tflite": tflite}
+    made = two_engines(tmp_path, files, golden=golden)
+    live = make_live(made, "auto", EngineSettings(), watch=False)
+    for _ in range(PATIENCE + 1):
+        with pytest.raises(EngineError, match="engine onnx"):
+            live.inspector.inspect(picture(250))
+    assert (live.inspector.engine, live.trouble) == ("onnx", "")
+    assert "litert, 1 thread cannot take over: engine litert: " in caplog.text

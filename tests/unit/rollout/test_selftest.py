@@ -13,7 +13,7 @@ from edge_agent.errors import BundleError
 from edge_agent.inspection.engines import EngineSettings
 from edge_agent.inspection.spec import Anomaly, Input
 from edge_agent.rollout.bundle import Bundle, Sample, read_bundle, write_bundle
-from edge_agent.rollout.live import load_model
+from edge_agent.rollout.loading import load_model
 from edge_agent.rollout.selftest import run_samples, self_test
 from tests.tiny import SIDE, tiny_files, tiny_manifest, tiny_onnx, tiny_tflite
 

@@ -1,0 +1,100 @@
+"""What a bundle holds, made ready for use: its model in an engine, its lighting baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edge_agent.errors import BundleError, EngineError, UsageError
+from edge_agent.inspection.engines import (
+    ENGINES,
+    FORMATS,
+    Choice,
+    Engine,
+    EngineSettings,
+    load_engine,
+)
+from edge_agent.inspection.tasks.anomaly import AnomalyInspector, Inspector
+from edge_agent.lighting import Baseline
+from edge_agent.rollout.bundle import Bundle
+
+
+def choices_of(engine: str, settings: EngineSettings) -> tuple[Choice, ...]:
+    """Return the choices that a configuration stands for, the best first.
+
+    Args:
+        engine: An engine's name, or `auto` for each that there is, in its usual way.
+        settings: How to run it.
+    """
+    wanted = ENGINES if engine == "auto" else (engine,)
+    return tuple(Choice(name, settings.threads) for name in wanted)
+
+
+def load_choice(bundle: Bundle, choice: Choice) -> Engine:
+    """Load the model of a bundle in one way.
+
+    Raises:
+        EngineError: The bundle has no model for the engine, or it cannot be loaded.
+    """
+    models = bundle.manifest.models
+    file = models.get(FORMATS[choice.engine]) if choice.engine in FORMATS else None
+    if file is None:
+        raise EngineError(f"no model for engine {choice.engine}")
+    settings = EngineSettings(threads=choice.threads)
+    return load_engine(choice.engine, bundle.files[file], settings, option=choice.option)
+
+
+def make_inspector(bundle: Bundle, engine: Engine) -> Inspector:
+    """Make the inspector of a bundle's task.
+
+    Raises:
+        EngineError: Model and manifest do not fit together.
+    """
+    return AnomalyInspector(engine, bundle.manifest.input, bundle.manifest.anomaly)
+
+
+def load_first(bundle: Bundle, choices: Sequence[Choice]) -> tuple[int, Engine]:
+    """Load the first choice that can be loaded; return its place and the engine.
+
+    Raises:
+        BundleError: None can; the text says why each could not.
+    """
+    refusals = []
+    for place, choice in enumerate(choices):
+        try:
+            engine = load_choice(bundle, choice)
+            make_inspector(bundle, engine)  # refuses a model that does not fit its manifest
+        except EngineError as error:
+            refusals.append(str(error))
+        else:
+            return place, engine
+    raise BundleError(f"bundle {bundle.label}: cannot be run: {'; '.join(refusals)}")
+
+
+def load_model(bundle: Bundle, engine: str, settings: EngineSettings) -> Inspector:
+    """Load the model of a bundle.
+
+    Args:
+        bundle: The bundle.
+        engine: An engine's name, or `auto` for the first that the bundle has a model for and
+            that loads it here.
+        settings: How to run it.
+
+    Raises:
+        BundleError: No engine can run it; the text says why each could not.
+    """
+    return make_inspector(bundle, load_first(bundle, choices_of(engine, settings))[1])
+
+
+def read_baseline(bundle: Bundle) -> Baseline | None:
+    """Return the lighting baseline that a bundle brings; None where it brings none.
+
+    Raises:
+        BundleError: It is not a baseline.
+    """
+    name = bundle.manifest.baseline
+    if not name:
+        return None
+    try:
+        return Baseline.decode(bundle.files[name], f"{name} of bundle {bundle.label}")
+    except UsageError as error:
+        raise BundleError(str(error)) from error
