@@ -100,8 +100,11 @@ class Inspection(EngineSettings, frozen=True, kw_only=True, forbid_unknown_field
     """How a station's model is run."""
 
     engine: Annotated[
-        Literal["auto", "onnx", "litert"],
-        Meta(description="What runs the model; auto takes the first the bundle has a model for."),
+        Literal["auto", "onnx", "litert", "openvino"],
+        Meta(
+            description="What runs the model; auto takes what `edge-agent bundle tune` found, else "
+            "the first the bundle has a model for."
+        ),
     ] = "auto"
 
 

@@ -45,8 +45,10 @@ from edge_agent.config import AgentConfig
 from edge_agent.config import Station as StationConfig
 from edge_agent.decision.outputs.mqtt import MqttOutput
 from edge_agent.errors import BundleError, SpoolError, UsageError
+from edge_agent.inspection.engines import Choice
 from edge_agent.rollout.live import LiveModel, make_live
 from edge_agent.rollout.slots import Slots
+from edge_agent.rollout.tuning_file import tuned_choices
 from edge_agent.settings import convert
 from edge_agent.spool.spool import Lane, Spool
 from edge_agent.topics import Topics
@@ -76,6 +78,10 @@ _STALLED_S = 10.0
 """A judging thread that was not seen for this long is stuck."""
 
 
+_Models = dict[tuple[str, tuple[Choice, ...]], LiveModel]
+"""Loaded models, by the digest of the bundle and what was tuned for it."""
+
+
 class Agent:
     """All stages of one device.
 
@@ -91,7 +97,7 @@ class Agent:
         self._started = time.monotonic()
         self._stopping = threading.Event()
         self._words: dict[str, str] = {}  # text of each alarm as it was last published
-        self._models: dict[str, dict[str, LiveModel]] = {name: {} for name in config.station}
+        self._models: dict[str, _Models] = {name: {} for name in config.station}
         self._model_lock = threading.Lock()
         topics = Topics(config.mqtt.root, config.device)
         self._topics = topics
@@ -252,12 +258,15 @@ class Agent:
                 bundle = Slots(self.config.slots_dir(name)).live()
                 if bundle is None:
                     return ""
-                model = kept.get(bundle.digest)
-                if model is None:
+                folder, engine = self.config.slots_dir(name), config.inspection.engine
+                key = (bundle.digest, tuned_choices(folder, bundle.digest, engine))
+                model = kept.get(key)
+                if model is None or model.trouble:  # a person may try anew what was given up
                     model = make_live(
                         bundle,
-                        config.inspection.engine,
+                        engine,
                         config.inspection,
+                        first=key[1],
                         watch=config.lighting.watch == "on",
                         baseline=Path(config.lighting.baseline)
                         if config.lighting.baseline
@@ -267,13 +276,10 @@ class Agent:
                 log.error("station %s: %s", name, error)  # noqa: TRY400 - one line says it
                 self.desk.observe(MODEL, name, str(error))
                 return path.model.digest if path.model else ""
-            before = path.model
+            self._models[name] = _with_way_back(kept, key, model, path.model)
             path.model = model
-            self._models[name] = {bundle.digest: model}
-            if before is not None and before is not model:
-                digest = next(key for key, each in kept.items() if each is before)
-                self._models[name][digest] = before
-            log.info("station %s: %s decides", name, bundle.label)
+            choice = model.engines.choice if model.engines else model.inspector.engine
+            log.info("station %s: %s decides, on %s", name, bundle.label, choice)
             return bundle.digest
 
     # --- orders ------------------------------------------------------------------------------
@@ -386,3 +392,20 @@ class Agent:
         self._words[alarm.key] = alarm.text
         topic = self._topics.alarm_state(alarm.key)
         self.uplink.publish_live(topic, msgspec.json.encode(alarm), retain=True, qos=1)
+
+
+def _with_way_back(
+    kept: _Models, key: tuple[str, tuple[Choice, ...]], model: LiveModel, before: LiveModel | None
+) -> _Models:
+    """Return the models that stay loaded: the one that decides, and the last of another bundle.
+
+    Args:
+        kept: The models that were loaded.
+        key: Of the model that is to decide.
+        model: That one.
+        before: The one that decided before; where it is of the same bundle, run in another way, no
+            way leads back to it.
+    """
+    others = {each: loaded for each, loaded in kept.items() if each[0] != key[0]}
+    back = next((each for each in others if others[each] is before), next(iter(others), None))
+    return {key: model} | ({back: others[back]} if back else {})

@@ -9,20 +9,22 @@ import signal
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from edge_agent import __version__
 from edge_agent.agent.control import ask
 from edge_agent.cli import baseline
+from edge_agent.cli import bundle as bundle_verbs
 from edge_agent.cli import config as config_verbs
 from edge_agent.cli.demo import demo
 from edge_agent.cli.errors import run_app
 from edge_agent.cli.inspect import inspect
+from edge_agent.cli.station import StationOption, pick, tell_agent
 from edge_agent.cli.status import show
 from edge_agent.config import DEFAULT_PATH, load
-from edge_agent.errors import ControlError, UsageError
+from edge_agent.errors import UsageError
 from edge_agent.rollout.bundle import Bundle
 from edge_agent.rollout.selftest import SampleResult, self_test
 from edge_agent.rollout.slots import Slots
@@ -37,9 +39,6 @@ app = typer.Typer(
 )
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
-StationOption = Annotated[
-    str, typer.Option("--station", "-s", help="Which station; not needed if there is one.")
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -112,7 +111,7 @@ def install(
     """
     os.nice(10)  # a running agent has parts to judge meanwhile
     settings = load(config)
-    name = _pick(list(settings.station), station)
+    name = pick(list(settings.station), station)
     inspection = settings.station[name].inspection
     results: list[SampleResult] = []
 
@@ -121,7 +120,7 @@ def install(
 
     installed = Slots(settings.slots_dir(name)).install(bundle, test)
     print(f"{installed.label}: self-test held on {len(results)} samples; live at station {name}")
-    _tell_agent(settings.socket_path, name)
+    tell_agent(settings.socket_path, name)
 
 
 @app.command()
@@ -131,10 +130,10 @@ def rollback(config: ConfigOption = DEFAULT_PATH, station: StationOption = "") -
     Example: edge-agent rollback --station press-4
     """
     settings = load(config)
-    name = _pick(list(settings.station), station)
+    name = pick(list(settings.station), station)
     bundle = Slots(settings.slots_dir(name)).roll_back()
     print(f"{bundle.label} is live again at station {name}")
-    _tell_agent(settings.socket_path, name)
+    tell_agent(settings.socket_path, name)
 
 
 @app.command()
@@ -167,7 +166,7 @@ def light(
     Example: edge-agent light level=0.6 defocus_px=1.5
     """
     settings = load(config)
-    name = _pick(list(settings.station), station)
+    name = pick(list(settings.station), station)
     light_now = ask(settings.socket_path, "light", station=name, changes=_numbers(changes or []))
     changed = ", ".join(f"{what} {value}" for what, value in light_now.items())
     print(f"station {name}: light is {changed or 'as configured'}")
@@ -185,31 +184,10 @@ def _numbers(changes: list[str]) -> dict[str, float]:
     return found
 
 
-def _pick(stations: list[str], wanted: str) -> str:
-    if wanted in stations:
-        return wanted
-    if wanted or len(stations) > 1:
-        what = f"station {wanted!r}: unknown" if wanted else "which station? Give --station"
-        raise UsageError(f"{what}; there are {', '.join(stations)}")
-    return stations[0]
-
-
-def _tell_agent(socket_path: Path, station: str) -> None:
-    """Let a running agent take over the live bundle; without one, it will at its start."""
-    if not socket_path.exists():
-        print("No agent is running here: it decides with this bundle from its next start on.")
-        return
-    try:
-        answer: dict[str, Any] = ask(socket_path, "reload", station=station)
-    except ControlError as error:
-        print(f"The running agent did not take it over: {error}; restart it", file=sys.stderr)
-        raise typer.Exit(1) from error
-    print(f"The running agent decides with it now ({answer['digest'][:12]}).")
-
-
 app.command()(inspect)
 app.command()(demo)
 app.add_typer(baseline.app, name="baseline")
+app.add_typer(bundle_verbs.app, name="bundle")
 app.add_typer(config_verbs.app, name="config")
 
 

@@ -30,6 +30,7 @@ class EngineChoice(StrEnum):
     AUTO = "auto"
     ONNX = "onnx"
     LITERT = "litert"
+    OPENVINO = "openvino"
 
 
 class LightChoice(StrEnum):
