@@ -39,8 +39,9 @@ _SEEN = 1.5
 _DEAD_BAND = {
     "level": 0.12,  # share of the level
     "contrast": 0.20,  # share of the contrast
-    "clipped_dark": 0.02,
-    "clipped_bright": 0.02,
+    # A part with a piece missing shows that much more of a black or white ground.
+    "clipped_dark": 0.06,
+    "clipped_bright": 0.06,
     "warmth": 0.04,
     "sharpness": 0.5,
     "grid": 0.12,  # share of the cell

@@ -14,6 +14,12 @@ from edge_agent.lighting.statistics import COLUMNS, ROWS, SCALARS, Statistics, m
 WARNING = 0.7
 """From this share of a limit on the light is near it."""
 
+_LOCAL_CELLS = 3
+"""So many cells of the grid may be out for the part's own reasons."""
+
+_ALONE = 3.0
+"""How much less a cell that is out alone counts."""
+
 _WHERE_ROWS = ("top", "top", "bottom", "bottom")
 _WHERE_COLUMNS = ("left", "left", "centre", "centre", "right", "right")
 
@@ -88,11 +94,12 @@ class LightWatch:
 def _worst(cells: list[float]) -> float:
     """Return how far outside the grid lies, in limits.
 
-    A cell that is out alone counts half: a hole or a stain of the part can change one cell, and
-    then the part is bad, not the light. A lamp, a shadow or a moved camera changes several.
+    That is where its fourth worst cell lies: a hole, a stain or a missing piece of the part changes
+    up to three cells of 24, and then the part is bad, not the light; a lamp, a shadow or a moved
+    camera changes more. The worst cell alone counts a third.
     """
-    second, first = sorted(cells)[-2:]
-    return max(second, first / 2)
+    ordered = sorted(cells)
+    return max(ordered[-_LOCAL_CELLS - 1], ordered[-1] / _ALONE)
 
 
 def _cell(cells: list[float]) -> int:
