@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import msgspec
 import typer
@@ -200,8 +200,8 @@ def tune(
     if best is None:
         print(f"bundle {found.label}: nothing here can run it", file=sys.stderr)
         raise typer.Exit(_FAILED)
-    if settings and kept and not as_json:
-        _say_kept(settings, name, best, kept)
+    if settings and kept:
+        _announce(settings, name, best, kept, to=sys.stderr if as_json else sys.stdout)
 
 
 def _share(stations: int) -> int:
@@ -221,13 +221,14 @@ def _keep(settings: AgentConfig, station: str, bundle: Bundle, best: Trial) -> P
     return keep(settings.slots_dir(station), tuned)
 
 
-def _say_kept(settings: AgentConfig, station: str, best: Trial, kept: Path) -> None:
-    print(f"{best.choice}: kept for station {station} in {kept}")
+def _announce(settings: AgentConfig, station: str, best: Trial, kept: Path, *, to: TextIO) -> None:
+    """Say what was kept, and let a running agent take it over."""
+    print(f"{best.choice}: kept for station {station} in {kept}", file=to)
     engine = settings.station[station].inspection.engine
     if engine != "auto":
         print(f'It waits: inspection.engine is "{engine}" in the configuration.', file=sys.stderr)
     elif settings.socket_path.exists():
-        tell_agent(settings.socket_path, station)
+        tell_agent(settings.socket_path, station, to=to)
 
 
 def _print_trials(trials: list[Trial], best: Trial | None) -> None:
@@ -236,7 +237,7 @@ def _print_trials(trials: list[Trial], best: Trial | None) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("engine", "threads", "option", "min ms", "p50 ms", "p99 ms", "MiB", "agrees"):
         left = heading in {"engine", "option", "agrees"}
-        table.add_column(heading, justify="left" if left else "right", no_wrap=heading != "agrees")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for trial in trials:
         figures = [
             f"{figure:.{digits}f}" if trial.runs else "-"
@@ -244,13 +245,13 @@ def _print_trials(trials: list[Trial], best: Trial | None) -> None:
                 (trial.min_ms, 2), (trial.p50_ms, 2), (trial.p99_ms, 2), (trial.memory_mb, 1),
             )
         ]  # fmt: skip
-        chosen = "yes, chosen" if trial is best else "yes"
         choice = trial.choice
-        agrees = f"no: {trial.objection}" if trial.objection else chosen
-        table.add_row(
-            choice.engine, str(choice.threads), choice.option, *figures, agrees.replace("[", "\\[")
-        )
+        agrees = "no" if trial.objection else "yes, chosen" if trial is best else "yes"
+        table.add_row(choice.engine, str(choice.threads), choice.option, *figures, agrees)
     _console().print(table)
+    for trial in trials:
+        if trial.objection:
+            print(f"{trial.choice}: {trial.objection}")
 
 
 def _console() -> Console:

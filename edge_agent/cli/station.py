@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -30,14 +30,21 @@ def pick(stations: list[str], wanted: str) -> str:
     return stations[0]
 
 
-def tell_agent(socket_path: Path, station: str) -> None:
-    """Let a running agent take over the live bundle; without one, it will at its start."""
+def tell_agent(socket_path: Path, station: str, *, to: TextIO | None = None) -> None:
+    """Let a running agent take over the live bundle; without one, it will at its start.
+
+    Args:
+        socket_path: Of the agent's control socket.
+        station: Which station.
+        to: Where to say so; None is standard output.
+    """
     if not socket_path.exists():
-        print("No agent is running here: it decides with this bundle from its next start on.")
+        remark = "No agent is running here: it decides with this bundle from its next start on."
+        print(remark, file=to)
         return
     try:
         answer: dict[str, Any] = ask(socket_path, "reload", station=station)
     except ControlError as error:
         print(f"The running agent did not take it over: {error}; restart it", file=sys.stderr)
         raise typer.Exit(1) from error
-    print(f"The running agent decides with it now ({answer['digest'][:12]}).")
+    print(f"The running agent decides with it now ({answer['digest'][:12]}).", file=to)
