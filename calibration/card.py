@@ -53,6 +53,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     out_of_sample: Floats
     samples: Sequence[Sample]
     model_bytes: Mapping[str, int]
+    notes: Sequence[str] = ()
 
 
 def write_card(facts: Facts, trial: Trial | None) -> str:
@@ -93,6 +94,8 @@ def _fitted_on(facts: Facts) -> Iterator[str]:
     yield f"- Score: mean of the {facts.top} highest of {spec.height * spec.width // 256} cells."
     sizes = ", ".join(f"{name} {size / 1e6:.2f} MB" for name, size in facts.model_bytes.items())
     yield f"- Files: {sizes}."
+    for note in facts.notes:
+        yield f"- {note[:1].upper()}{note[1:]}{'' if note.endswith('.') else '.'}"
     yield ""
 
 
@@ -110,6 +113,12 @@ def _thresholds(facts: Facts) -> Iterator[str]:
     yield (
         f"- Out-of-sample scores of the good parts: median {middle:.2f}, 99 % below {high:.2f}, "
         f"largest {top:.2f}."
+    )
+    above = figures.share_from(facts.out_of_sample, limits.ng)
+    low, up = above.interval()
+    yield (
+        f"- Each by a fit without it, {above.hits} of {above.of} good parts come out `ng`: at 95 % "
+        f"confidence the share of false rejects lies between {low:.1%} and {up:.1%}."
     )
     yield ""
 

@@ -24,7 +24,7 @@ from edge_agent.lighting import Baseline
 from edge_agent.rollout.bundle import Bundle, Manifest, Sample, write_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from calibration.figures import Trial
@@ -34,8 +34,13 @@ if TYPE_CHECKING:
 MAX_KEPT = 100
 """Frames that are kept whole, for the lighting baseline and the golden samples."""
 
+_NEEDED = f"fitting needs at least {anomaly.MIN_PARTS}, better 50 to 300"
+
 _CLEAR = 1.1
 """How far above `ng` a challenge sample scores at least, so that no engine takes it for good."""
+
+_CALM = 0.95
+"""How far below `review` a golden sample scores at least, for the same reason."""
 
 ModelFiles = dict[Literal["onnx", "litert"], bytes]
 
@@ -68,12 +73,36 @@ class Good(msgspec.Struct, frozen=True):
     Attributes:
         features: float32 (parts, cells, channels).
         kept: Some of the frames, with their place among the parts.
-        digest: SHA-256 over all frames.
+        digests: SHA-256 of each frame.
+        shapes: Of each frame.
     """
 
     features: anomaly.Floats
     kept: list[tuple[int, Image]]
-    digest: str
+    digests: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all frames."""
+        return hashlib.sha256("".join(self.digests).encode()).hexdigest()
+
+    def without(self, numbers: Collection[int]) -> Good:
+        """Leave parts out, by their place.
+
+        Raises:
+            UsageError: Too few are left.
+        """
+        rest = [number for number in range(len(self.features)) if number not in numbers]
+        if len(rest) < anomaly.MIN_PARTS:
+            raise UsageError(f"{len(rest)} good parts left: {_NEEDED}")
+        places = {number: place for place, number in enumerate(rest)}
+        return Good(
+            self.features[rest],
+            [(places[number], frame) for number, frame in self.kept if number in places],
+            tuple(self.digests[number] for number in rest),
+            tuple(self.shapes[number] for number in rest),
+        )
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -105,31 +134,42 @@ def collect(frames: Iterable[Image], spec: Input) -> Good:
     extractor = features.Extractor(spec)
     found: list[features.Features] = []
     kept: list[tuple[int, Image]] = []
-    digest = hashlib.sha256()
+    digests: list[str] = []
+    shapes: list[tuple[int, ...]] = []
     stride = 1
     for number, frame in enumerate(frames):
         found.append(extractor.features(frame))
-        digest.update(np.ascontiguousarray(frame).tobytes())
+        shapes.append(frame.shape)
+        digests.append(_digest(frame))
         if number % stride == 0:
             kept.append((number, frame.copy()))
         if len(kept) == 2 * MAX_KEPT:  # keep every second, so that what is kept spans them all
             kept, stride = kept[::2], 2 * stride
     if len(found) < anomaly.MIN_PARTS:
-        raise UsageError(
-            f"{len(found)} good parts: fitting needs at least {anomaly.MIN_PARTS}, better 50 to 300"
-        )
-    return Good(np.stack(found), kept[:: 2 if len(kept) > MAX_KEPT else 1], digest.hexdigest())
+        raise UsageError(f"{len(found)} good part{'s' * (len(found) != 1)}: {_NEEDED}")
+    kept = kept[:: 2 if len(kept) > MAX_KEPT else 1]
+    return Good(np.stack(found), kept, tuple(digests), tuple(shapes))
 
 
-def fit(plan: Plan, good: Good) -> Fitted:
+def leave_one_out(plan: Plan, good: Good) -> anomaly.Floats:
+    """Score each good part by a head that was fitted without it; see `anomaly.leave_one_out`."""
+    maps = anomaly.leave_one_out(good.features, dims=plan.dims, seed=plan.seed)
+    return anomaly.scores(maps, anomaly.top_of(good.features.shape[1]))
+
+
+def fit(plan: Plan, good: Good, *, scores: anomaly.Floats | None = None) -> Fitted:
     """Fit a model to good parts and choose its thresholds.
+
+    Args:
+        plan: What is to be made.
+        good: The good parts.
+        scores: What `leave_one_out` gives, where it is known already.
 
     Raises:
         UsageError: The good parts are too few or all the same.
     """
     top = anomaly.top_of(good.features.shape[1])
-    maps = anomaly.leave_one_out(good.features, dims=plan.dims, seed=plan.seed)
-    scores = anomaly.scores(maps, top)
+    scores = leave_one_out(plan, good) if scores is None else scores
     fitted = anomaly.fit(good.features, dims=plan.dims, seed=plan.seed)
     model = head.attach(features.load_trunk(plan.input.height, plan.input.width), fitted)
     models: ModelFiles = {"onnx": model.SerializeToString(deterministic=True)}
@@ -155,6 +195,7 @@ def pack(
     challenges: Sequence[samples.Planted] = (),
     trial: Trial | None = None,
     provenance: dict[str, str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Bundle:
     """Put the bundle together and write it.
 
@@ -166,6 +207,7 @@ def pack(
         challenges: Frames with known defects; blots are planted on good frames where none is given.
         trial: How the model did on fresh parts, for the card.
         provenance: What it was made from, beside what is known here.
+        notes: What was found out about the good parts, a sentence each, for the card.
 
     Raises:
         UsageError: The model does not see even large planted defects.
@@ -181,6 +223,7 @@ def pack(
         name=plan.name, version=plan.version, about=plan.about, input=plan.input, dims=plan.dims,
         seed=plan.seed, allowed=plan.allowed, parts=len(fitted.out_of_sample), top=fitted.top,
         thresholds=fitted.thresholds, out_of_sample=fitted.out_of_sample, samples=entries,
+        notes=notes,
         model_bytes={names[engine]: len(data) for engine, data in fitted.models.items()},
     )  # fmt: skip
     files["card.md"] = write_card(facts, trial).encode()
@@ -198,7 +241,7 @@ def pack(
         baseline="baseline.json",
         card="card.md",
         provenance={
-            "tool": f"edge-inspection {__version__}, python -m calibration",
+            "tool": f"edge-inspection {__version__}, edge-agent commission",
             "trunk": f"EfficientNet-Lite0, ImageNet weights, Apache-2.0, int8, sha256 {trunk}",
             "good_parts": f"{len(fitted.out_of_sample)}, sha256 of their pixels {good.digest}",
             "seed": str(plan.seed),
@@ -206,6 +249,12 @@ def pack(
         },
     )
     return write_bundle(path, manifest, files)
+
+
+def _digest(frame: Image) -> str:
+    """Return the digest of a frame: of its pixels and its shape."""
+    pixels = np.ascontiguousarray(frame)
+    return hashlib.sha256(repr(frame.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def _samples(
@@ -226,7 +275,11 @@ def _samples(
 
     frames = [frame for _, frame in good.kept]
     scores = fitted.out_of_sample[[number for number, _ in good.kept]]
-    golden = [samples.Planted(frames[place], "") for place in samples.golden_of(scores)]
+
+    def passes(place: int) -> bool:
+        return score(samples.encode(frames[place])) <= _CALM * fitted.thresholds.review
+
+    golden = [samples.Planted(frames[place], "") for place in samples.golden_of(scores, passes)]
     bad = list(challenges) or samples.plant(frames, plan.input.roi, caught, seed=plan.seed)
     files: dict[str, bytes] = {}
     entries = []

@@ -67,6 +67,22 @@ def labelled_files(folder: Path) -> list[tuple[Path, Truth]]:
     return found
 
 
+def bad_files(folder: Path) -> list[tuple[Path, Truth]]:
+    """List images of bad parts; a sub-folder names its kind of defect, and `good` is left out.
+
+    Raises:
+        UsageError: There is no such folder, or no image in it.
+    """
+    found = []
+    for file in _images(folder):
+        kind = file.relative_to(folder).parts[0] if file.parent != folder else "bad"
+        if kind != GOOD:
+            found.append((file, Truth(kind)))
+    if not found:
+        raise UsageError(f"{folder}: holds no images of bad parts")
+    return found
+
+
 def simulated_parts(settings: Settings) -> Iterator[Frame]:
     """Give the parts of a simulated line, as fast as they can be drawn.
 

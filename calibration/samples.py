@@ -53,11 +53,30 @@ def decode(data: bytes) -> Image:
     return np.ascontiguousarray(image, np.uint8)
 
 
-def golden_of(scores: Floats) -> list[int]:
-    """Choose golden samples: ordinary parts, spread over the lower three quarters of the scores."""
+def golden_of(scores: Floats, passes: Callable[[int], bool]) -> list[int]:
+    """Choose golden samples: ordinary parts, spread over the lower three quarters of the scores.
+
+    Args:
+        scores: float32 (parts,), each by a fit without the part.
+        passes: Tells whether the model finds a part good, as it is stored. Of a part that it does
+            not, the next one with a lower score takes the place.
+
+    Raises:
+        UsageError: It finds none of them good.
+    """
     order = np.argsort(scores, kind="stable")
-    places = np.linspace(0.1, 0.75, GOLDEN) * (len(order) - 1)
-    return [int(order[round(place)]) for place in places]
+    found: list[int] = []
+    for place in np.linspace(0.1, 0.75, GOLDEN) * (len(order) - 1):
+        lower = (int(order[rank]) for rank in range(round(place), -1, -1))
+        chosen = next((part for part in lower if part not in found and passes(part)), None)
+        if chosen is not None:
+            found.append(chosen)
+    if not found:
+        raise UsageError(
+            "the fitted model takes none of the ordinary good parts for good: allow more false "
+            "rejects, or give more good parts"
+        )
+    return found
 
 
 def plant(

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _TAIL = 0.2
 _MIN_TAIL = 3
 _MOST = 0.1
+_MOST_REVIEWS = 0.05
+_BELOW = 0.98
 
 
 class Allowed(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +79,22 @@ def choose(out_of_sample: Floats, allowed: Allowed) -> Thresholds:
     review = start + excess * _reach(share / allowed.reviews, tail)
     reject = start + excess * _reach(share / allowed.false_rejects, tail)
     return Thresholds(review=round(review, 4), ng=round(max(reject, 1.001 * review), 4))
+
+
+def with_bad(good: Thresholds, out_of_sample: Floats, bad: Floats) -> Thresholds:
+    """Widen the review band towards known bad parts, as far as good parts allow.
+
+    `ng` stays where good parts put it. `review` falls below the lowest-scoring known bad part, but
+    no further than to where one good part in twenty would need a person.
+
+    Args:
+        good: What `choose` made of the good parts alone.
+        out_of_sample: float32 (parts,): scores of good parts by heads that did not see them.
+        bad: float32 (parts,): scores of known bad parts.
+    """
+    floor = float(np.quantile(out_of_sample, 1.0 - _MOST_REVIEWS, method="higher"))
+    wanted = max(floor, _BELOW * float(bad.min()))
+    return Thresholds(review=round(min(good.review, wanted), 4), ng=good.ng)
 
 
 def _reach(rarity: float, count: int) -> float:

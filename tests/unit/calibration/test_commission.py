@@ -13,6 +13,7 @@ import pytest
 from calibration import anomaly
 from calibration.commission import MAX_KEPT, Fitted, Good, Plan, collect, fit, inspector, pack
 from calibration.figures import Share, auroc, missed, named_size
+from calibration.samples import golden_of
 from calibration.trials import try_out
 from edge_agent.camera.frame import Image, Truth
 from edge_agent.errors import UsageError
@@ -114,6 +115,15 @@ def test_too_few_parts_and_odd_sizes_are_refused(plan: Plan, draw: Callable[...,
 def test_parts_that_all_look_the_same_are_refused(plan: Plan, draw: Callable[..., Image]) -> None:
     with pytest.raises(UsageError, match="all the same image"):
         fit(plan, collect([draw(1)] * 8, plan.input))
+
+
+def test_golden_samples_are_parts_that_the_model_takes_for_good() -> None:
+    scores = np.linspace(1, 2, 21).astype(np.float32)
+    assert golden_of(scores, lambda _: True) == [2, 6, 11, 15]
+    assert golden_of(scores, lambda part: part not in {11, 10, 2}) == [1, 6, 9, 15]
+    assert golden_of(scores, lambda part: part == 3) == [3]
+    with pytest.raises(UsageError, match="none of the ordinary good parts"):
+        golden_of(scores, lambda _: False)
 
 
 def test_intervals_hold_at_their_ends() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.thresholds import Allowed, choose
+from calibration.thresholds import Allowed, choose, with_bad
 from edge_agent.errors import UsageError
 
 
@@ -64,3 +64,19 @@ def test_scores_that_cannot_be_used_are_refused(bad: list[float]) -> None:
 def test_shares_out_of_order_are_refused(rejects: float, reviews: float) -> None:
     with pytest.raises(UsageError, match="must hold"):
         Allowed(false_rejects=rejects, reviews=reviews)
+
+
+def test_known_bad_parts_widen_the_review_band_but_leave_ng() -> None:
+    scores = _scores(200, 4)
+    limits = choose(scores, Allowed())
+    bad = np.array([0.99 * limits.review, 2 * limits.ng], np.float32)
+    wider = with_bad(limits, scores, bad)
+    assert wider.ng == limits.ng
+    assert wider.review < bad.min()
+    assert with_bad(limits, scores, bad + limits.ng) == limits
+
+
+def test_no_bad_part_sends_more_than_one_good_part_in_twenty_to_a_person() -> None:
+    scores = _scores(200, 4)
+    wider = with_bad(choose(scores, Allowed()), scores, np.array([0.5], np.float32))
+    assert 0.0 < (scores >= wider.review).mean() <= 0.055

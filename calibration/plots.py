@@ -1,0 +1,91 @@
+"""Small plots as SVG, drawn by hand: a page needs no library and no script for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from calibration.anomaly import Floats
+    from calibration.learning import Point
+
+_WIDE, _HIGH = 720, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 20, 20, 40
+_BINS = 40
+_GOOD, _BAD, _REVIEW = "#3c9a5a", "#c8372d", "#e09a00"
+
+
+def histogram(good: Floats, bad: Floats, *, review: float, ng: float) -> str:
+    """Draw the scores of good and bad parts, each as a share of its kind, and the thresholds.
+
+    Scores above twice `ng` are counted in the last bar.
+    """
+    low = float(min(good.min(), review)) * 0.95
+    high = max(ng * 1.1, min(float(max(good.max(), bad.max(initial=0.0))), 2 * ng))
+    edges = np.linspace(low, high, _BINS + 1)
+    shares = [
+        np.histogram(np.clip(scores, low, high), edges)[0] / max(len(scores), 1)
+        for scores in (good, bad)
+    ]
+    most = max(float(share.max()) for share in shares)
+    wide = (_WIDE - _LEFT - _RIGHT) / _BINS
+    lines = []
+    for share, colour in zip(shares, (_GOOD, _BAD), strict=True):
+        for place, value in enumerate(share.tolist()):
+            if value:
+                tall = value / most * (_HIGH - _TOP - _BOTTOM)
+                lines.append(
+                    f'<rect x="{_LEFT + place * wide:.1f}" y="{_HIGH - _BOTTOM - tall:.1f}" '
+                    f'width="{wide - 1:.1f}" height="{tall:.1f}" fill="{colour}" '
+                    'fill-opacity="0.6"/>'
+                )
+    for value, colour, text in ((review, _REVIEW, "review"), (ng, _BAD, "ng")):
+        x = _LEFT + (value - low) / (high - low) * (_WIDE - _LEFT - _RIGHT)
+        lines.append(
+            f'<line x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{_HIGH - _BOTTOM}" '
+            f'stroke="{colour}" stroke-width="2"/>' + _text(x, _TOP - 6, text, colour)
+        )
+    lines += [
+        _text(_LEFT + share * (_WIDE - _LEFT - _RIGHT), _HIGH - 20, f"{value:.2f}")
+        for share, value in ((0.0, low), (0.5, (low + high) / 2), (1.0, high))
+    ]
+    kinds = f"green: {len(good)} good parts" + (f", red: {len(bad)} bad parts" if len(bad) else "")
+    lines.append(_text(_WIDE / 2, _HIGH - 4, f"score ({kinds})"))
+    return _svg(lines)
+
+
+def curve(points: Sequence[Point]) -> str:
+    """Draw the level of good scores over the number of parts, on a scale of doublings."""
+    x = np.log2([point.parts for point in points])
+    level = np.array([point.level for point in points])
+    across = _LEFT + 60 + (x - x[0]) / (x[-1] - x[0]) * (_WIDE - _LEFT - _RIGHT - 120)
+    room = max(float(np.ptp(level)), 0.05 * float(level.mean()))
+    down = _TOP + 30 + (level.max() - level) / room * (_HIGH - _TOP - _BOTTOM - 50)
+    path = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, down, strict=True))
+    lines = [f'<polyline points="{path}" fill="none" stroke="{_GOOD}" stroke-width="2"/>']
+    for a, b, point in zip(across.tolist(), down.tolist(), points, strict=True):
+        area = "" if np.isnan(point.auroc) else f", AUROC {point.auroc:.3f}"
+        lines.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4" fill="{_GOOD}"/>')
+        lines.append(_text(a, b - 10, f"{point.level:.2f}{area}"))
+        lines.append(_text(a, _HIGH - 20, str(point.parts)))
+    lines.append(_text(_WIDE / 2, _HIGH - 4, "good parts fitted to (95 % of others score below)"))
+    return _svg(lines)
+
+
+def _svg(lines: Sequence[str]) -> str:
+    axis = (
+        f'<line x1="{_LEFT}" y1="{_HIGH - _BOTTOM}" x2="{_WIDE - _RIGHT}" y2="{_HIGH - _BOTTOM}" '
+        'stroke="#888"/>'
+    )
+    inside = "\n".join([axis, *lines])
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDE}" height="{_HIGH}" '
+        f'viewBox="0 0 {_WIDE} {_HIGH}" font-size="12" font-family="sans-serif">{inside}</svg>'
+    )
+
+
+def _text(x: float, y: float, text: str, colour: str = "#444") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" fill="{colour}">{text}</text>'
