@@ -97,9 +97,9 @@ def evaluate(
         typer.echo(to_json(report).decode(), nl=False)
     elif json_file:
         _write(Path(json_file), to_json(report))
-    _pictures(report, page, overlays, errors)
     width = None if sys.stdout.isatty() else 150
     show(report, Console(width=width, stderr=json_file == "-", highlight=False))
+    _pictures(report, page, overlays, errors)
     errors.print(
         f"{len(runs[0].seen)} images in {time.monotonic() - begin:.1f} s; "
         f"{runs[0].per_part_ms:.1f} ms a part ({runs[0].engine}, {threads} thread(s))"

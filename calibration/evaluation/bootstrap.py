@@ -3,7 +3,8 @@
 Percentile intervals of 95 % (Efron, 1979) over images drawn with replacement, good and defective
 ones each among themselves. What images of one set cannot tell, it cannot tell either: it knows
 nothing of another day's parts. Where all resamples agree (a perfect figure), the width of the
-interval is 0, which overstates what few images show; shares take the interval of Wilson there.
+interval is 0, which overstates what few images show: shares take the interval of Wilson there, and
+so does the AUROC, which is the share of n disjoint pairs of a good and a defective image.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def share(hits: int, of: int) -> Estimate | None:
 
 
 def widened(estimate: Estimate, of: int) -> Estimate:
-    """Give a share whose resamples all agree the interval after Wilson (1927)."""
+    """Give a share of so many whose resamples all agree the interval after Wilson (1927)."""
     if estimate.low < estimate.high:
         return estimate
     low, high = Share(round(estimate.value * of), of).interval()

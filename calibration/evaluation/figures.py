@@ -81,6 +81,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         pixel_auroc: None where no defect has a mask.
         aupro: Up to a false positive rate of 0.3; None likewise.
         overall: Everything together; its shares are those at the bundle's thresholds.
+        confusion: Verdicts of good images, and of each kind of defect.
+        invalid: What made images `invalid`, and how many of them, the commonest first.
         kinds: By kind of defect, each against all good images.
         slices: By what the set was sliced by, the worst first.
     """
@@ -92,6 +94,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     pixel_auroc: Estimate | None
     aupro: Estimate | None
     overall: Group
+    confusion: dict[str, Verdicts]
+    invalid: dict[str, int]
     kinds: tuple[Group, ...]
     slices: tuple[Group, ...]
 
@@ -126,6 +130,8 @@ def evaluate_run(run: Run, *, by: str = "", resamples: int, seed: int) -> Evalua
         pixel_auroc=pixels[0],
         aupro=pixels[1],
         overall=group("all", run.seen, resamples=resamples, seed=seed),
+        confusion={GOOD: verdicts(good), **{kind.name: kind.bad_verdicts for kind in kinds}},
+        invalid=dict(Counter(each.hindrance for each in run.seen if each.hindrance).most_common()),
         kinds=tuple(kinds),
         slices=tuple(sorted(slices, key=_badness)),
     )
@@ -164,6 +170,8 @@ def _estimate(name: str, scores: Scores, resamples: int, seed: int) -> Estimate:
     metric = METRICS[name]
     value = float(metric(scores, metrics.once(scores))[0])
     found = interval(value, resample(metric, scores, resamples=resamples, seed=seed))
+    if name == "auroc":
+        return widened(found, min(len(scores.good), len(scores.bad)))
     if name.startswith("recall"):
         return widened(found, len(scores.bad))
     if name.startswith("false_rejects"):

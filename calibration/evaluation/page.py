@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from calibration.evaluation.metrics import precision_recall, roc
 from calibration.evaluation.plots import COLOURS, Curve, draw_curves, draw_histogram
-from calibration.evaluation.wording import COLUMNS, VERDICTS, cells_of, figures_of, percent, signed
+from calibration.evaluation.wording import (
+    COLUMNS,
+    VERDICTS,
+    causes_of,
+    cells_of,
+    figures_of,
+    percent,
+    signed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -65,9 +73,9 @@ _DEFINITIONS = (
     (
         "Intervals are 95 %: percentiles of {resamples} bootstrap resamples of the images, good "
         "and defective ones each among themselves (seed {seed}). Shares at the thresholds, and "
-        "shares whose resamples all agree, have the interval of Wilson. They say how much other "
-        "images of the same kind would change a figure, and nothing of another day's parts or "
-        "light."
+        "shares whose resamples all agree (an AUROC of 100 % too), have the interval of Wilson. "
+        "They say how much other images of the same kind would change a figure, and nothing of "
+        "another day's parts or light."
     ),
     (
         "Recall at x % false rejects: the threshold comes from these good images; of n of them "
@@ -125,7 +133,10 @@ def _body(report: Report, sheets: Sequence[Sheet]) -> Iterator[str]:
     for side, sheet in zip(report.sides, sheets, strict=True):
         whose = f": {escape(side.run.bundle.label)}" if report.comparison else ""
         yield f"<h2>By kind of defect{whose}</h2>"
-        yield _groups([*side.evaluation.kinds, side.evaluation.overall])
+        kinds = side.evaluation.kinds
+        yield _groups([*kinds, side.evaluation.overall] if len(kinds) > 1 else kinds)
+        if side.evaluation.invalid:
+            yield f"<p class='soft'>{escape(causes_of(side.evaluation.invalid))}</p>"
         if report.options.by and report.options.by != "folder":
             yield f"<h2>By {escape(report.options.by)}, the worst first{whose}</h2>"
             yield _groups(side.evaluation.slices[:_MOST_SLICES])
@@ -133,6 +144,8 @@ def _body(report: Report, sheets: Sequence[Sheet]) -> Iterator[str]:
         yield _contacts(sheet.good)
         yield f"<h2>Defective parts with the lowest scores{whose}</h2>"
         yield _contacts(sheet.bad)
+        if side.run.bad_pixels:
+            yield "<p class='soft'>The line in cyan is the defect as its mask has it.</p>"
     yield "<h2>What the figures mean</h2><ul class='soft'>"
     options = report.options
     for text in _DEFINITIONS:

@@ -31,7 +31,6 @@ LIMIT = 0.3
 """The false positive rate up to which the PRO curve is integrated."""
 
 Mask = npt.NDArray[np.bool_]
-Regions = npt.NDArray[np.int32]
 
 
 class PixelCounts(msgspec.Struct, frozen=True):
@@ -40,12 +39,15 @@ class PixelCounts(msgspec.Struct, frozen=True):
     Attributes:
         negative: float64, bins: cells without a defect.
         positive: float64, bins: cells with one.
-        regions: float64, regions x bins: cells of each connected defect.
+        overlap: float64, bins: the share of each connected defect that lies in a bin, summed over
+            the defects of the image.
+        regions: How many connected defects there are.
     """
 
     negative: Values
     positive: Values
-    regions: Values
+    overlap: Values
+    regions: int
 
 
 def grid_shape(height: int, width: int) -> tuple[int, int]:
@@ -106,11 +108,13 @@ def count_pixels(grid: Values, mask: Mask | None, edges: Values) -> PixelCounts:
     size = len(edges) + 1
     if mask is None:
         negative = np.bincount(bins, minlength=size).astype(np.float64)
-        return PixelCounts(negative, np.zeros(size), np.zeros((0, size)))
+        return PixelCounts(negative, np.zeros(size), np.zeros(size), 0)
     count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     each = np.bincount(labels.reshape(-1) * size + bins, minlength=count * size)
     by_label = each.reshape(count, size).astype(np.float64)
-    return PixelCounts(by_label[0], by_label[1:].sum(0), by_label[1:])
+    regions = by_label[1:]
+    overlap = (regions / regions.sum(1, keepdims=True)).sum(0)
+    return PixelCounts(by_label[0], regions.sum(0), overlap, count - 1)
 
 
 def pixel_auroc(negative: Values, positive: Values) -> Values:
@@ -176,15 +180,13 @@ def estimate_pixels(
         resamples: Of the bootstrap over images.
         seed: Of the bootstrap.
     """
-    if not any(len(each.regions) for each in bad):
+    if not any(each.regions for each in bad):
         return None
     strata = [group for group in (good, bad) if group]
     negatives = [np.stack([each.negative for each in group]) for group in strata]
     positives = np.stack([each.positive for each in bad])
-    overlaps = np.stack(
-        [(each.regions / each.regions.sum(1, keepdims=True)).sum(0) for each in bad]
-    )
-    regions = np.array([len(each.regions) for each in bad], np.float64)
+    overlaps = np.stack([each.overlap for each in bad])
+    regions = np.array([each.regions for each in bad], np.float64)
 
     def both(weights: tuple[Values, ...]) -> Values:
         together = zip(weights, negatives, strict=True)

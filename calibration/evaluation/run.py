@@ -45,13 +45,15 @@ class Seen(msgspec.Struct, frozen=True):
         item: The image.
         verdict: At the bundle's thresholds, in its light.
         score: Higher is worse; None where the model gave none, or not a number.
-        cause: Why it is `invalid`; empty if it is not.
+        cause: Why it is `invalid`, in words; empty if it is not.
+        hindrance: The same in one word: `brightness`, `no_score`, ...
     """
 
     item: Item
     verdict: Verdict
     score: float | None
     cause: str = ""
+    hindrance: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -186,15 +188,15 @@ class _Work:
         try:
             inspection = self._model.inspector.inspect(image)
         except EngineError as error:
-            self.seen.append(Seen(item, Verdict.INVALID, None, str(error)))
+            self.seen.append(Seen(item, Verdict.INVALID, None, str(error), "engine"))
             return
         score = inspection.score
         hindrances = [Cause(cause.kind, cause.text, cause.size, cause.unit) for cause in causes]
         decision = judge(score, self._model.thresholds, hindrances)
         self.times_ms.append((time.perf_counter_ns() - begin) / 1e6)
-        cause = decision.causes[0].text if decision.causes else ""
         known = score if math.isfinite(score) else None
-        self.seen.append(Seen(item, decision.verdict, known, cause))
+        first = decision.causes[0] if decision.causes else Cause("", "")
+        self.seen.append(Seen(item, decision.verdict, known, first.text, first.kind))
         if self._with_maps and known is not None:
             self._keep(item, image, inspection.map)
 

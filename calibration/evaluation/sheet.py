@@ -84,13 +84,15 @@ def _draw(run: Run, chosen: Iterable[Seen], side_px: int) -> Iterator[tuple[Seen
         image = read_image(seen.item.path)
         inspection = inspector.inspect(image)
         picture = _fit(image, side_px)
+        of = manifest.thresholds.ng
+        caption = f"{seen.verdict.value}  {inspection.score:.2f} / {of:.2f}"
         shown = draw_overlay(
             picture,
             inspection.map,
             roi=manifest.input.roi,
-            threshold=manifest.thresholds.ng,
+            threshold=of,
             verdict=seen.verdict.value,
-            caption=f"{seen.verdict.value}  {inspection.score:.2f} / {manifest.thresholds.ng:.2f}",
+            caption="" if side_px == _TILE_PX else caption,  # the page says it below the picture
         )
         if seen.item.mask:
             _outline(shown[: picture.shape[0]], seen.item.mask)

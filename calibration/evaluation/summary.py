@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from calibration.evaluation.wording import COLUMNS, VERDICTS, cells_of, figures_of, percent, signed
+from calibration.evaluation.wording import (
+    COLUMNS,
+    VERDICTS,
+    causes_of,
+    cells_of,
+    figures_of,
+    percent,
+    signed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +36,8 @@ def show(report: Report, console: Console) -> None:
         overall = side.evaluation.overall
         groups = side.evaluation.kinds
         _groups(title, [*groups, overall] if len(groups) > 1 else groups, console)
+        if side.evaluation.invalid:
+            console.print(causes_of(side.evaluation.invalid))
         if report.options.by and report.options.by != "folder":
             shown = side.evaluation.slices[:_SLICES]
             more = len(side.evaluation.slices) - len(shown)

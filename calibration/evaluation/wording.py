@@ -81,6 +81,18 @@ def cells_of(group: Group) -> list[str]:
     ]
 
 
+def causes_of(invalid: dict[str, int]) -> str:
+    """Say what made images `invalid`; nothing where none is.
+
+    >>> causes_of({"brightness": 3, "no_score": 1})
+    '4 invalid: 3 brightness, 1 no score'
+    """
+    if not invalid:
+        return ""
+    causes = ", ".join(f"{count} {cause.replace('_', ' ')}" for cause, count in invalid.items())
+    return f"{sum(invalid.values())} invalid: {causes}"
+
+
 def counts(found: Verdicts) -> str:
     """Write verdicts as `ok/review/ng/invalid`."""
     return f"{found.ok}/{found.review}/{found.ng}/{found.invalid}"

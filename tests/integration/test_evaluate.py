@@ -15,10 +15,7 @@ from calibration import commission, frames
 from edge_agent.camera.drivers.simulated import Settings
 from edge_agent.inspection.spec import Input
 
-_PROGRAM = (
-    "from edge_agent.cli import agent; from calibration.cli.evaluate import evaluate; "
-    "agent.app.command('evaluate')(evaluate); agent.run_app(agent.app)"
-)
+_EVALUATE = [sys.executable, "-m", "edge_agent.cli.agent", "evaluate"]
 _SHARES = (
     "auroc", "average_precision", "false_rejects_at_zero_escapes",
 )  # fmt: skip
@@ -26,7 +23,7 @@ _SHARES = (
 
 def _evaluate(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", _PROGRAM, "evaluate", *arguments],
+        [*_EVALUATE, *arguments],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
@@ -123,6 +120,25 @@ def test_an_unreadable_file_is_named_and_the_status_says_so(
     found = json.loads(done.stdout)
     assert [Path(each["path"]).name for each in found["images"]["left_out"]] == ["3.png"]
     assert found["pixel_auroc"] is None
+
+
+def test_parts_in_bad_light_are_invalid_and_told_apart(
+    simulated_bundle: Path, simulated_set: Path, tmp_path: Path
+) -> None:
+    for file in sorted((simulated_set / "test").glob("*/*.png"))[:30]:
+        kind = "good" if file.parent.name == "good" else "bad"
+        (tmp_path / kind).mkdir(exist_ok=True)
+        image = cv2.imread(str(file))
+        assert image is not None
+        cv2.imwrite(str(tmp_path / kind / file.name), image // 2)
+    arguments = (str(simulated_bundle), str(tmp_path), "--json", "-")
+    watched, unwatched = (
+        json.loads(_evaluate(*arguments, *more).stdout) for more in ((), ("--light", "off"))
+    )
+    assert watched["invalid"] == {"brightness": 30}
+    assert watched["overall"]["escapes"][0] == 0.0  # invalid is never counted ok
+    assert unwatched["invalid"] == {}
+    assert watched["auroc"] == unwatched["auroc"]
 
 
 def test_what_is_no_set_is_one_line(simulated_bundle: Path, tmp_path: Path) -> None:

@@ -120,3 +120,14 @@ def test_outside_the_roi_nothing_is_found() -> None:
     counts = count_pixels(grid, None, bin_edges([np.ones((4, 4), np.float32)]))
     assert counts.negative[0] == 100
     assert counts.negative.sum() == 200
+
+
+def test_counts_do_not_grow_with_the_number_of_regions() -> None:
+    rng = np.random.default_rng(0)
+    speckled = rng.random((200, 200)) < 0.05
+    grid = rng.normal(0, 1, speckled.shape)
+    counts = count_pixels(grid, speckled, bin_edges([grid.astype(np.float32)]))
+    assert counts.regions > 500
+    assert counts.overlap.shape == counts.negative.shape
+    assert counts.overlap.sum() == pytest.approx(counts.regions)
+    assert counts.positive.sum() == speckled.sum()

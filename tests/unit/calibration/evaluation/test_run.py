@@ -56,6 +56,25 @@ def test_scores_and_verdicts_are_those_of_a_station(
     ]
 
 
+def test_a_perfect_auroc_still_has_an_interval(make_bundle: MakeBundle, image_set: Path) -> None:
+    (image_set / "test/good/b2.png").unlink()
+    (image_set / "test/spot/b3.png").unlink()
+    found = _evaluate(_run(make_bundle(), image_set))
+    assert found.auroc == Estimate(1.0, *Share(3, 3).interval())  # of three disjoint pairs
+
+
+def test_the_confusion_says_how_each_kind_came_out(
+    make_bundle: MakeBundle, image_set: Path
+) -> None:
+    found = _evaluate(_run(make_bundle(), image_set))
+    assert found.confusion == {
+        "good": Verdicts(ok=3, review=1),
+        "scratch": Verdicts(ng=1),
+        "spot": Verdicts(ok=1, ng=2),
+    }
+    assert found.invalid == {}
+
+
 def test_pixels_count_only_images_with_a_mask(make_bundle: MakeBundle, image_set: Path) -> None:
     run = _run(make_bundle(), image_set)
     assert (len(run.good_pixels), len(run.bad_pixels)) == (4, 3)
