@@ -102,8 +102,8 @@ class Inspection(EngineSettings, frozen=True, kw_only=True, forbid_unknown_field
     engine: Annotated[
         Literal["auto", "onnx", "litert", "openvino"],
         Meta(
-            description="What runs the model; auto takes what `edge-agent bundle tune` found, else "
-            "the first the bundle has a model for."
+            description="What runs the model; auto takes what `edge-agent bundle tune` found, "
+            "threads too, else the first the bundle has a model for, and falls back on the others."
         ),
     ] = "auto"
 

@@ -23,6 +23,7 @@ import msgspec
 from edge_agent import __version__, clock
 from edge_agent.agent.control import ControlServer
 from edge_agent.agent.desk import AlarmDesk
+from edge_agent.agent.models import StationModels
 from edge_agent.agent.notify import notify, watchdog_s
 from edge_agent.agent.path import PartPath
 from edge_agent.agent.station import Station
@@ -45,10 +46,6 @@ from edge_agent.config import AgentConfig
 from edge_agent.config import Station as StationConfig
 from edge_agent.decision.outputs.mqtt import MqttOutput
 from edge_agent.errors import BundleError, SpoolError, UsageError
-from edge_agent.inspection.engines import Choice
-from edge_agent.rollout.live import LiveModel, make_live
-from edge_agent.rollout.slots import Slots
-from edge_agent.rollout.tuning_file import tuned_choices
 from edge_agent.settings import convert
 from edge_agent.spool.spool import Lane, Spool
 from edge_agent.topics import Topics
@@ -78,10 +75,6 @@ _STALLED_S = 10.0
 """A judging thread that was not seen for this long is stuck."""
 
 
-_Models = dict[tuple[str, tuple[Choice, ...]], LiveModel]
-"""Loaded models, by the digest of the bundle and what was tuned for it."""
-
-
 class Agent:
     """All stages of one device.
 
@@ -97,7 +90,10 @@ class Agent:
         self._started = time.monotonic()
         self._stopping = threading.Event()
         self._words: dict[str, str] = {}  # text of each alarm as it was last published
-        self._models: dict[str, _Models] = {name: {} for name in config.station}
+        self._models = {
+            name: StationModels(config.slots_dir(name), each)
+            for name, each in config.station.items()
+        }
         self._model_lock = threading.Lock()
         topics = Topics(config.mqtt.root, config.device)
         self._topics = topics
@@ -250,36 +246,18 @@ class Agent:
 
         The model before stays loaded, so that going back to it takes no time.
         """
-        config = self.config.station[name]
+        path = self.stations[name].path
         with self._model_lock:
-            kept = self._models[name]
-            path = self.stations[name].path
             try:
-                bundle = Slots(self.config.slots_dir(name)).live()
-                if bundle is None:
-                    return ""
-                folder, engine = self.config.slots_dir(name), config.inspection.engine
-                key = (bundle.digest, tuned_choices(folder, bundle.digest, engine))
-                model = kept.get(key)
-                if model is None or model.trouble:  # a person may try anew what was given up
-                    model = make_live(
-                        bundle,
-                        engine,
-                        config.inspection,
-                        first=key[1],
-                        watch=config.lighting.watch == "on",
-                        baseline=Path(config.lighting.baseline)
-                        if config.lighting.baseline
-                        else None,
-                    )
+                found = self._models[name].live()
             except (BundleError, UsageError) as error:
                 log.error("station %s: %s", name, error)  # noqa: TRY400 - one line says it
                 self.desk.observe(MODEL, name, str(error))
                 return path.model.digest if path.model else ""
-            self._models[name] = _with_way_back(kept, key, model, path.model)
-            path.model = model
-            choice = model.engines.choice if model.engines else model.inspector.engine
-            log.info("station %s: %s decides, on %s", name, bundle.label, choice)
+            if found is None:
+                return ""
+            bundle, path.model = found
+            log.info("station %s: %s decides, on %s", name, bundle.label, path.model.runs_on)
             return bundle.digest
 
     # --- orders ------------------------------------------------------------------------------
@@ -392,20 +370,3 @@ class Agent:
         self._words[alarm.key] = alarm.text
         topic = self._topics.alarm_state(alarm.key)
         self.uplink.publish_live(topic, msgspec.json.encode(alarm), retain=True, qos=1)
-
-
-def _with_way_back(
-    kept: _Models, key: tuple[str, tuple[Choice, ...]], model: LiveModel, before: LiveModel | None
-) -> _Models:
-    """Return the models that stay loaded: the one that decides, and the last of another bundle.
-
-    Args:
-        kept: The models that were loaded.
-        key: Of the model that is to decide.
-        model: That one.
-        before: The one that decided before; where it is of the same bundle, run in another way, no
-            way leads back to it.
-    """
-    others = {each: loaded for each, loaded in kept.items() if each[0] != key[0]}
-    back = next((each for each in others if others[each] is before), next(iter(others), None))
-    return {key: model} | ({back: others[back]} if back else {})

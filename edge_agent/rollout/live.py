@@ -50,6 +50,11 @@ class LiveModel(msgspec.Struct, frozen=True):
     engines: EngineChain | None = None
 
     @property
+    def runs_on(self) -> str:
+        """How it is run, for people."""
+        return str(self.engines.choice) if self.engines else self.inspector.engine
+
+    @property
     def trouble(self) -> str:
         """What is wrong with how it runs, though it runs; empty for nothing."""
         return self.engines.trouble if self.engines else ""
