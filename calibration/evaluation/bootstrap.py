@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from calibration.evaluation.metrics import Scores, Values, Weights
+from calibration.evaluation.metrics import Scores, Values, Weights, recall_at_fpr
 from calibration.figures import Share
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 RESAMPLES = 1000
 _TAILS = (2.5, 97.5)
+_BAND_POINTS = 51
+_BAND_RESAMPLES = 200
 _AT_ONCE = 1_000_000
 """Weights that are in memory at once."""
 
@@ -65,6 +67,21 @@ def resample(metric: Metric, scores: Scores, *, resamples: int, seed: int) -> Va
     strata = (len(scores.good), len(scores.bad))
     rows = draw(strata, resamples=resamples, seed=seed)
     return np.concatenate([metric(scores, Weights(good, bad)) for good, bad in rows])
+
+
+def roc_band(scores: Scores, *, seed: int) -> tuple[Values, Values, Values]:
+    """Return the band in which the ROC curve lies, point by point.
+
+    Returns:
+        False positive rates, and the lower and upper recall at each.
+    """
+    rates = np.linspace(0.0, 1.0, _BAND_POINTS)
+    rows = [
+        resample(recall_at_fpr(rate), scores, resamples=_BAND_RESAMPLES, seed=seed)
+        for rate in rates[:-1].tolist()
+    ]
+    low, high = np.percentile(np.stack(rows), _TAILS, axis=1)
+    return rates, np.append(low, 1.0), np.append(high, 1.0)
 
 
 def interval(value: float, resampled: Values) -> Estimate:

@@ -6,6 +6,7 @@ import base64
 from html import escape
 from typing import TYPE_CHECKING
 
+from calibration.evaluation.bootstrap import roc_band
 from calibration.evaluation.metrics import precision_recall, roc
 from calibration.evaluation.plots import COLOURS, Curve, draw_curves, draw_histogram
 from calibration.evaluation.wording import (
@@ -64,6 +65,7 @@ svg text { font: 11.5px system-ui, "Segoe UI", Roboto, Arial, sans-serif; fill: 
 .frame { fill: none; stroke: #b5bec9; } .grid { stroke: #edf0f4; }
 .chance { stroke: #b5bec9; stroke-dasharray: 4 4; }
 .curve { fill: none; stroke-width: 2.2; stroke-linejoin: round; }
+.band { fill-opacity: 0.13; }
 .limit { stroke: #1c2430; stroke-width: 1.3; }
 li { margin: 3px 0; }
 @media print { body { background: #fff; } .card, figure { break-inside: avoid; } }
@@ -75,7 +77,8 @@ _DEFINITIONS = (
         "and defective ones each among themselves (seed {seed}). Shares at the thresholds, and "
         "shares whose resamples all agree (an AUROC of 100 % too), have the interval of Wilson. "
         "They say how much other images of the same kind would change a figure, and nothing of "
-        "another day's parts or light."
+        "another day's parts or light. Several images of one part count as so many parts: the "
+        "intervals are then too narrow."
     ),
     (
         "Recall at x % false rejects: the threshold comes from these good images; of n of them "
@@ -205,14 +208,15 @@ def _tiles(report: Report) -> Iterator[str]:
 
 def _plots(report: Report) -> Iterator[str]:
     named = [(_short(report, side, "auroc"), side.run.scores) for side in report.sides]
-    rocs = [Curve(name, *roc(scores)) for name, scores in named]
+    seed = report.options.seed
+    rocs = [Curve(name, *roc(scores), roc_band(scores, seed=seed)) for name, scores in named]
     recalls = [
         Curve(_short(report, side, "average_precision"), *precision_recall(scores))
         for side, (_, scores) in zip(report.sides, named, strict=True)
     ]
     yield f"<div class='plots{' two' if report.comparison else ''}'>"
     yield _plot(
-        "ROC",
+        "ROC, with its 95 % band",
         draw_curves(rocs, x_name="false rejects", y_name="recall", diagonal=True),
     )
     yield _plot(

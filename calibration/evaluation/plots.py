@@ -34,11 +34,13 @@ class Curve(msgspec.Struct, frozen=True):
         name: For the legend.
         x: From 0 to 1.
         y: From 0 to 1.
+        band: Where it may lie: x, lower and upper y; None for no band.
     """
 
     name: str
     x: Values
     y: Values
+    band: tuple[Values, Values, Values] | None = None
 
 
 def draw_curves(curves: Sequence[Curve], *, x_name: str, y_name: str, diagonal: bool) -> str:
@@ -53,6 +55,11 @@ def draw_curves(curves: Sequence[Curve], *, x_name: str, y_name: str, diagonal: 
     if diagonal:
         parts.append(f'<line class="chance" x1="{_x(0)}" y1="{_y(0)}" x2="{_x(1)}" y2="{_y(1)}"/>')
     for number, curve in enumerate(curves):
+        if curve.band:
+            x_of, low, high = curve.band
+            edge = zip(np.append(x_of, x_of[::-1]), np.append(low, high[::-1]), strict=True)
+            outline = " ".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in edge)
+            parts.append(f'<polygon class="band" fill="{COLOURS[number]}" points="{outline}"/>')
         points = zip(curve.x.tolist(), curve.y.tolist(), strict=True)
         path = " ".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in points)
         parts.append(f'<polyline class="curve" stroke="{COLOURS[number]}" points="{path}"/>')

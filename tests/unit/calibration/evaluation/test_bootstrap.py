@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.evaluation.bootstrap import Estimate, draw, interval, resample, share, widened
-from calibration.evaluation.metrics import Scores, auroc
+from calibration.evaluation.bootstrap import (
+    Estimate,
+    draw,
+    interval,
+    resample,
+    roc_band,
+    share,
+    widened,
+)
+from calibration.evaluation.metrics import Scores, auroc, roc
 from calibration.figures import auroc_interval
 
 
@@ -49,3 +57,13 @@ def test_a_perfect_share_still_has_an_interval() -> None:
     wide = Estimate(0.5, 0.4, 0.6)
     assert widened(wide, 60) == wide
     assert share(0, 0) is None
+
+
+def test_the_band_holds_the_curve() -> None:
+    rng = np.random.default_rng(2)
+    scores = Scores(rng.normal(0, 1, 200), rng.normal(1, 1, 200))
+    rates, low, high = roc_band(scores, seed=0)
+    curve = np.interp(rates, *roc(scores))
+    assert (low[1:] <= curve[1:] + 0.02).all()
+    assert (curve <= high + 0.02).all()
+    assert 0.03 < (high - low)[10] < 0.3
