@@ -70,7 +70,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the fast tests first: what is wrong in a room is said before processes are started."""
 
     def rank(item: pytest.Item) -> int:
-        room = item.path.relative_to(ROOT / "tests").parts[0]
+        tests = ROOT / "tests"
+        room = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
         return _ORDER.index(room) if room in _ORDER else len(_ORDER)
 
     items.sort(key=rank)
