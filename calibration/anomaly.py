@@ -4,8 +4,9 @@ Each cell of the grid has a Gaussian of its own over projected features; the map
 distance to it per dimension, about 1 for a good part (Defard et al., "PaDiM", arXiv:2011.08785).
 Three things differ from the paper, and make it small and fit for few parts:
 
-- The projection is a random orthogonal one *after* whitening with the covariance that all cells
-  share, so that directions of little variance, where small defects show, are not lost.
+- The projection is an orthogonal one *after* whitening with the covariance that all cells share,
+  so that directions of little variance, where small defects show, are not lost. It keeps the
+  directions in which planted marks show most (`calibration.marks`), or random ones without marks.
 - A cell's covariance is drawn towards the shared one, with the weight of `PRIOR` parts.
 - The whitening matrices are triangular and kept in half precision.
 """
@@ -21,7 +22,7 @@ from edge_agent.errors import UsageError
 Floats = npt.NDArray[np.float32]
 
 MIN_PARTS = 5
-FEW = 20
+FEW = 50
 """Parts up to which one part has a say in everything that is fitted."""
 
 DIMS = 64
@@ -69,13 +70,21 @@ def scores(maps: Floats, top: int) -> Floats:
     return mean
 
 
-def fit(features: Floats, *, dims: int = DIMS, seed: int = 0, least: int = MIN_PARTS) -> Head:
+def fit(
+    features: Floats,
+    *,
+    changes: Floats | None = None,
+    dims: int = DIMS,
+    seed: int = 0,
+    least: int = MIN_PARTS,
+) -> Head:
     """Fit the head to good parts.
 
     Args:
         features: float32 (parts, cells, channels).
+        changes: float32 (rows, channels): what planted marks do to features.
         dims: Dimensions that are kept of the channels.
-        seed: Of the random projection.
+        seed: Of the random projection, where there are no changes.
         least: Parts that are enough.
 
     Raises:
@@ -86,7 +95,7 @@ def fit(features: Floats, *, dims: int = DIMS, seed: int = 0, least: int = MIN_P
         raise UsageError(
             f"{parts} good parts: fitting needs at least {MIN_PARTS}, better 50 to 300"
         )
-    projection = _projection(features, min(dims, channels), seed)
+    projection = _projection(features, changes, min(dims, channels), seed)
     mean, away = _centred(features, projection)
     own = _covariances(away)
     weight = _weight(parts)
@@ -95,7 +104,9 @@ def fit(features: Floats, *, dims: int = DIMS, seed: int = 0, least: int = MIN_P
     return Head(projection, mean.astype(np.float32), _short(whitening.astype(np.float16)))
 
 
-def leave_one_out(features: Floats, *, dims: int = DIMS, seed: int = 0) -> Floats:
+def leave_one_out(
+    features: Floats, *, changes: Floats | None = None, dims: int = DIMS, seed: int = 0
+) -> Floats:
     """Map each part by a head that was fitted without it.
 
     Maps of parts that the head was fitted on are far too low (7 where fresh parts have 12):
@@ -113,9 +124,12 @@ def leave_one_out(features: Floats, *, dims: int = DIMS, seed: int = 0) -> Float
     parts, _, channels = features.shape
     if parts <= FEW:
         kept = [np.delete(features, part, axis=0) for part in range(parts)]
-        heads = (fit(others, dims=dims, seed=seed, least=MIN_PARTS - 1) for others in kept)
+        heads = (
+            fit(others, changes=changes, dims=dims, seed=seed, least=MIN_PARTS - 1)
+            for others in kept
+        )
         return np.concatenate([head.map(features[[part]]) for part, head in enumerate(heads)])
-    _, away = _centred(features, _projection(features, min(dims, channels), seed))
+    _, away = _centred(features, _projection(features, changes, min(dims, channels), seed))
     own = _covariances(away)
     weight = _weight(parts - 1)
     with_it = weight * own * ((parts - 1) / (parts - 2)) + (1 - weight) * own.mean(axis=0)
@@ -146,8 +160,8 @@ def _weight(parts: int) -> float:
     return (parts - 1) / (parts - 1 + PRIOR)
 
 
-def _projection(features: Floats, dims: int, seed: int) -> Floats:
-    """Whiten with the covariance that all cells share, then keep `dims` random directions."""
+def _projection(features: Floats, changes: Floats | None, dims: int, seed: int) -> Floats:
+    """Whiten with the covariance that all cells share, then keep `dims` directions."""
     parts, places, channels = features.shape
     shared = np.zeros((channels, channels))
     for cell in range(places):
@@ -157,10 +171,26 @@ def _projection(features: Floats, dims: int, seed: int) -> Floats:
     if not values[-1] > _SAME * float(np.mean(np.square(features, dtype=np.float64))):
         raise UsageError("the good parts are all the same image: nothing can be learned from them")
     whiten = vectors / np.sqrt(np.maximum(values, 0) + _FLOOR * values[-1])
-    random = np.random.default_rng(seed).normal(size=(channels, channels))
-    directions, _ = np.linalg.qr(random)
+    if changes is None:
+        random = np.random.default_rng(seed).normal(size=(channels, channels))
+        directions, _ = np.linalg.qr(random)
+    else:
+        directions = _telling(changes.astype(np.float64) @ whiten)
     projection: Floats = (whiten @ directions[:, :dims]).astype(np.float32)
     return projection
+
+
+def _telling(moves: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Order directions by how much marks show in them, most first.
+
+    The half of the cells that moved least holds no mark. Of the others, each counts with the
+    length of its move, not with its square: faint marks are to be seen too.
+    """
+    length = np.linalg.norm(moves, axis=1)
+    marked = (length >= np.median(length)) & (length > 0)
+    moves = moves[marked] / np.sqrt(length[marked, None])
+    _, directions = np.linalg.eigh(moves.T @ moves)
+    return np.ascontiguousarray(directions[:, ::-1])
 
 
 def _short(values: npt.NDArray[np.float16]) -> npt.NDArray[np.float16]:

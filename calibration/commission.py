@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import numpy as np
 
-from calibration import anomaly, features, head, samples, thresholds
+from calibration import anomaly, features, head, marks, samples, thresholds
 from calibration.card import Facts, write_card
 from edge_agent import __version__
 from edge_agent.errors import UsageError
@@ -72,12 +72,14 @@ class Good(msgspec.Struct, frozen=True):
 
     Attributes:
         features: float32 (parts, cells, channels).
+        changes: float32 (rows, channels): what planted marks do to features.
         kept: Some of the frames, with their place among the parts.
         digests: SHA-256 of each frame.
         shapes: Of each frame.
     """
 
     features: anomaly.Floats
+    changes: anomaly.Floats
     kept: list[tuple[int, Image]]
     digests: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
@@ -99,6 +101,7 @@ class Good(msgspec.Struct, frozen=True):
         places = {number: place for place, number in enumerate(rest)}
         return Good(
             self.features[rest],
+            self.changes,
             [(places[number], frame) for number, frame in self.kept if number in places],
             tuple(self.digests[number] for number in rest),
             tuple(self.shapes[number] for number in rest),
@@ -148,12 +151,15 @@ def collect(frames: Iterable[Image], spec: Input) -> Good:
     if len(found) < anomaly.MIN_PARTS:
         raise UsageError(f"{len(found)} good part{'s' * (len(found) != 1)}: {_NEEDED}")
     kept = kept[:: 2 if len(kept) > MAX_KEPT else 1]
-    return Good(np.stack(found), kept, tuple(digests), tuple(shapes))
+    changes = marks.changes([frame for _, frame in kept], spec)
+    return Good(np.stack(found), changes, kept, tuple(digests), tuple(shapes))
 
 
 def leave_one_out(plan: Plan, good: Good) -> anomaly.Floats:
     """Score each good part by a head that was fitted without it; see `anomaly.leave_one_out`."""
-    maps = anomaly.leave_one_out(good.features, dims=plan.dims, seed=plan.seed)
+    maps = anomaly.leave_one_out(
+        good.features, changes=good.changes, dims=plan.dims, seed=plan.seed
+    )
     return anomaly.scores(maps, anomaly.top_of(good.features.shape[1]))
 
 
@@ -170,7 +176,7 @@ def fit(plan: Plan, good: Good, *, scores: anomaly.Floats | None = None) -> Fitt
     """
     top = anomaly.top_of(good.features.shape[1])
     scores = leave_one_out(plan, good) if scores is None else scores
-    fitted = anomaly.fit(good.features, dims=plan.dims, seed=plan.seed)
+    fitted = anomaly.fit(good.features, changes=good.changes, dims=plan.dims, seed=plan.seed)
     model = head.attach(features.load_trunk(plan.input.height, plan.input.width), fitted)
     models: ModelFiles = {"onnx": model.SerializeToString(deterministic=True)}
     if importlib.util.find_spec("ai_edge_litert") and importlib.util.find_spec("flatbuffers"):

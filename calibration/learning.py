@@ -40,13 +40,20 @@ class Point(msgspec.Struct, frozen=True):
 
 
 def curve(
-    features: Floats, scores: Floats, *, bad: Floats | None, dims: int, seed: int
+    features: Floats,
+    scores: Floats,
+    *,
+    changes: Floats | None,
+    bad: Floats | None,
+    dims: int,
+    seed: int,
 ) -> list[Point]:
     """Measure the learning curve at a quarter, half and all of the parts.
 
     Args:
         features: float32 (parts, cells, channels) of good parts.
         scores: float32 (parts,): their scores, each by a fit without it.
+        changes: float32 (rows, channels): what planted marks do to features.
         bad: float32 (parts, cells, channels) of known bad parts.
         dims: Of the head.
         seed: Of which parts are taken.
@@ -60,7 +67,7 @@ def curve(
         drawn = []
         for draw in range(_DRAWS):
             order = np.random.default_rng([seed, draw]).permutation(len(features))
-            head = anomaly.fit(features[order[:count]], dims=dims, seed=seed)
+            head = anomaly.fit(features[order[:count]], changes=changes, dims=dims, seed=seed)
             good = anomaly.scores(head.map(features[order[count:]]), top)
             worse = None if bad is None else anomaly.scores(head.map(bad), top)
             drawn.append(_values(good, worse))
@@ -68,7 +75,8 @@ def curve(
         points.append(Point(count, level, area))
     worse = None
     if bad is not None:
-        worse = anomaly.scores(anomaly.fit(features, dims=dims, seed=seed).map(bad), top)
+        head = anomaly.fit(features, changes=changes, dims=dims, seed=seed)
+        worse = anomaly.scores(head.map(bad), top)
     return [*points, Point(len(features), *_values(scores, worse))]
 
 

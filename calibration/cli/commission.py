@@ -85,7 +85,12 @@ def commission(  # noqa: PLR0917 - typer reads its options from the signature
         trial = _tested(plan, fitted, test, console)
     with console.status("Learning curve"):
         points = learning.curve(
-            parts.good.features, parts.scores, bad=bad, dims=plan.dims, seed=plan.seed
+            parts.good.features,
+            parts.scores,
+            changes=parts.good.changes,
+            bad=bad,
+            dims=plan.dims,
+            seed=plan.seed,
         )
     with console.status("Packing"):
         notes = [*parts.notes, *_odd_notes(parts), learning.advice(points)]

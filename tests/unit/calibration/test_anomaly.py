@@ -68,6 +68,17 @@ def test_the_same_parts_and_seed_give_the_same_head() -> None:
     assert one.projection.tobytes() != other.projection.tobytes()
 
 
+def test_directions_in_which_marks_show_are_kept() -> None:
+    # Marks move features along one direction alone: a single dimension must see it.
+    seen, odd = _features(200), _features(50, seed=1)
+    mark = np.zeros(_CHANNELS, np.float32)
+    mark[13] = 4.0
+    rows = np.outer(np.linspace(0.1, 1, 40), mark).astype(np.float32)
+    told = anomaly.fit(seen, changes=rows, dims=1).map(odd + mark).mean()
+    random = anomaly.fit(seen, dims=1).map(odd + mark).mean()
+    assert told > 1.3 * random
+
+
 def test_few_parts_lean_on_what_all_cells_share() -> None:
     # Fewer parts than dimensions: a covariance of its own would be singular.
     head = anomaly.fit(_features(6), dims=_DIMS)

@@ -38,7 +38,7 @@ def test_the_graph_computes_what_the_fit_computed(
 ) -> None:
     fresh = [draw(700), draw(701, spot_px=20)]
     seen = collect([draw(seed) for seed in range(5)] + fresh, plan.input).features[-2:]
-    wanted = anomaly.fit(good.features, dims=plan.dims).map(seen)
+    wanted = anomaly.fit(good.features, changes=good.changes, dims=plan.dims).map(seen)
     judge = inspector(plan, fitted, "onnx")
     for image, row in zip(fresh, wanted, strict=True):
         np.testing.assert_allclose(judge.inspect(image).map.reshape(-1), row, atol=1e-3)

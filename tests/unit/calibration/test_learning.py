@@ -20,7 +20,7 @@ def _features(parts: int, seed: int = 0) -> anomaly.Floats:
 def _curve(parts: int, bad: anomaly.Floats | None = None) -> list[Point]:
     features = _features(parts)
     scores = anomaly.scores(anomaly.leave_one_out(features, dims=8), anomaly.top_of(9))
-    return learning.curve(features, scores, bad=bad, dims=8, seed=0)
+    return learning.curve(features, scores, changes=None, bad=bad, dims=8, seed=0)
 
 
 def test_it_has_a_quarter_half_and_all_of_the_parts() -> None:
