@@ -37,7 +37,11 @@ class AlarmKind(msgspec.Struct, frozen=True):
 LIGHT = AlarmKind("light", Priority.HIGH, 0.0, 2.0, "")  # each cause says what to do about it
 CAMERA = AlarmKind("camera", Priority.CRITICAL, 0.0, 2.0, "check the camera, its cable and power")
 MODEL = AlarmKind(
-    "model", Priority.CRITICAL, 0.0, 0.0, "install a bundle: edge-agent install BUNDLE"
+    "model",
+    Priority.CRITICAL,
+    0.0,
+    0.0,
+    "install a bundle (edge-agent install), or go back (rollback)",
 )
 IMAGE = AlarmKind("image", Priority.MEDIUM, 0.0, 10.0, "look at the named image or at the camera")
 LATE = AlarmKind(
