@@ -64,8 +64,7 @@ def is_mixed(scores: Floats, odd: int) -> bool:
 
     Scores of good parts have their long tail above the median. Where half of the parts are
     defective the bulk of the scores is theirs, and the tail lies below. This is a hint and no
-    proof: of lots of real parts, half of them defective, it catches about half, and it takes one
-    good lot in ten for mixed.
+    proof: it misses many mixed lots, and takes a good one for mixed now and then.
 
     Args:
         scores: float32 (parts,), each by a fit without the part.
