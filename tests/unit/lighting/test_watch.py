@@ -156,7 +156,7 @@ def test_two_faults_at_once_are_both_named(draw: Draw, watch: LightWatch) -> Non
     assert [cause.kind for cause in state.causes] == ["brightness", "color", "defocus"]
 
 
-def test_one_cell_that_a_part_can_change_alone_counts_a_third(draw: Draw, watch: LightWatch) -> None:
+def test_a_cell_that_is_out_alone_counts_a_third(draw: Draw, watch: LightWatch) -> None:
     image = draw(1)
     image[120:240, 214:320] = np.asarray(image[120:240, 214:320] * 0.9, np.uint8)
     assert watch.update(image).level is not LightLevel.INVALID
