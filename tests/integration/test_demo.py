@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(MOSQUITTO is None, reason="Mosquitto absent: install 'mosquitto'"),
 ]
 
-DEMO = [sys.executable, "-m", "edge_agent.cli.agent", "demo"]
+DEMO = [str(Path(sys.executable).with_name("edge-agent")), "demo"]
 FIELDS = {
     "parts", "verdicts", "caught", "missed", "false_rejects", "spooled", "delivered", "lost",
     "doubled", "latency_ms", "bytes_per_inspection",

@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.root, pytest.mark.processes]
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "deploy/systemd"
 UNIT = "edge-agent.service"
+CHECKOUT, PACKAGES = "/opt/checkout", "/opt/packages"
+"""Where the box sees this checkout, and what is installed for it."""
 
 AGENT_TOML = """\
 device = "boxed"
@@ -41,7 +43,7 @@ def _python() -> str:
     real = Path(sys.executable).resolve()
     private = any(not folder.stat().st_mode & 0o001 for folder in real.parents)
     if not private and not real.is_relative_to("/home"):
-        return sys.executable
+        return str(real)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     found = shutil.which(version, path="/usr/bin")
     if found is None:
@@ -50,12 +52,14 @@ def _python() -> str:
 
 
 @pytest.fixture(scope="module")
-def box(simulated_bundle: Path) -> Iterator[SystemdBox]:
+def box() -> Iterator[SystemdBox]:
     if reason := missing():
         pytest.skip(f"a booted systemd {reason}")
     name = f"edge-box-{os.getpid()}"
     box = SystemdBox(name, Path("/dev/shm") / name)
-    packages = sysconfig.get_path("purelib")
+    # A checkout may lie under /tmp, which the service does not see, or in somebody's home.
+    box.bind(ROOT, CHECKOUT)
+    box.bind(Path(sysconfig.get_path("purelib")), PACKAGES)
     command = f"{_python()} -m edge_agent.cli.agent"
     box.write("/etc/systemd/system/edge.target", TARGET)
     box.link("/etc/systemd/system/default.target", "edge.target")
@@ -63,13 +67,13 @@ def box(simulated_bundle: Path) -> Iterator[SystemdBox]:
     # The unit as it ships; only where the programs lie is this checkout's.
     box.write(
         f"/etc/systemd/system/{UNIT}.d/checkout.conf",
-        f"[Service]\nEnvironment=PYTHONPATH={ROOT}:{packages} PYTHONDONTWRITEBYTECODE=1\n"
+        f"[Service]\nEnvironment=PYTHONPATH={CHECKOUT}:{PACKAGES} PYTHONDONTWRITEBYTECODE=1\n"
         f"ExecStart=\nExecStart={command} run --config /etc/edge-agent/agent.toml\n",
     )
     box.write("/etc/edge-agent/agent.toml", AGENT_TOML)
     box.write(
         "/usr/local/bin/edge-agent",
-        f'#!/bin/sh\nexport PYTHONPATH="{ROOT}:{packages}"\nexec {command} "$@"\n',
+        f'#!/bin/sh\nexport PYTHONPATH="{CHECKOUT}:{PACKAGES}"\nexec {command} "$@"\n',
     )
     (box.folder / "up/usr/local/bin/edge-agent").chmod(0o755)
     try:
@@ -111,12 +115,12 @@ def test_the_units_are_valid(tmp_path: Path) -> None:
         assert exposure.returncode == 0, exposure.stdout[-300:]
 
 
-def test_it_is_ready_and_takes_a_bundle(box: SystemdBox, simulated_bundle: Path) -> None:
+def test_it_is_ready_and_takes_a_bundle(box: SystemdBox) -> None:
     log = box.run("journalctl", "-u", UNIT, "--no-pager").stdout
     _until(lambda: box.show(UNIT, "ActiveState") == "active", log)
     assert box.show(UNIT, "StatusText") == "inspecting with 1 stations"
     assert box.show(UNIT, "NRestarts") == "0"
-    installed = box.run("edge-agent", "install", str(simulated_bundle))
+    installed = box.run("edge-agent", "install", f"{CHECKOUT}/models/simulated_line.bundle")
     assert installed.returncode == 0, installed.stderr
     _until(lambda: '"ok"' in _status(box), "a verdict ok")
 

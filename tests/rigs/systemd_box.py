@@ -35,6 +35,7 @@ class SystemdBox:
         self.folder = folder
         for each in ("up", "work", "root"):
             (folder / each).mkdir(parents=True)
+        (folder / "binds").touch()
         self._process: subprocess.Popen[bytes] | None = None
 
     def write(self, path: str, text: str) -> None:
@@ -48,6 +49,11 @@ class SystemdBox:
         file = self.folder / "up" / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.symlink_to(target)
+
+    def bind(self, source: Path, target: str) -> None:
+        """Let the box see a folder of this machine at another path; before it boots."""
+        with (self.folder / "binds").open("a", encoding="utf-8") as binds:
+            binds.write(f"{source} {target}\n")
 
     def boot(self) -> None:
         """Boot, and wait until systemd says that it is up."""

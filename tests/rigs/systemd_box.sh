@@ -4,7 +4,9 @@
 # The root of the box is an overlay: this machine's root below, a folder on a tmpfs above it, which
 # takes whatever the box writes. Needs root, and nothing that has to be downloaded.
 #
-#   systemd_box.sh boot NAME FOLDER    runs until the box is off; FOLDER holds up/, work/, root/
+#   systemd_box.sh boot NAME FOLDER    runs until the box is off; FOLDER holds up/, work/, root/ and
+#                                      binds: lines of SOURCE TARGET, folders of this machine that
+#                                      the box sees elsewhere (its own /tmp is empty)
 #
 # Inside, `/etc/systemd/system/default.target` of FOLDER/up decides what comes up. The process id of
 # the box's PID 1, as seen from here, is in FOLDER/leader.
@@ -54,6 +56,9 @@ furnish() {   # in the new namespaces: the file systems that systemd wants, then
   ip link set lo up
   mount -t overlay overlay -o "lowerdir=/,upperdir=$folder/up,workdir=$folder/work" "$folder/root"
   cd "$folder/root"
+  while read -r source target; do
+    mkdir -p ".$target" && mount --bind "$source" ".$target"
+  done < "$folder/binds"
   mount -t proc proc proc
   mount -t sysfs -o ro sysfs sys
   mount -t tmpfs -o mode=755 tmpfs dev
