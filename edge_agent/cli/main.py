@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import sys
+import os
+import signal
 
 _EXIT_INTERRUPTED = 130
 
@@ -19,7 +20,11 @@ def collector() -> None:
 
 
 def _run(module: str) -> None:
-    try:
-        importlib.import_module(module).main()
-    except KeyboardInterrupt:  # while it was imported; later it is dealt with in `run_app`
-        sys.exit(_EXIT_INTERRUPTED)
+    heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else it is ignored
+    if heard:
+        # An exception can get lost while modules are imported; and nothing has begun yet.
+        signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(_EXIT_INTERRUPTED))
+    loaded = importlib.import_module(module)
+    if heard:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    loaded.main()

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge_agent.errors import BrokerError, UsageError
 
 _STOP_S = 15.0
 _SBIN = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Put a Ctrl-C off until afterwards: in mid-start it would leave a process nobody stops."""
+    before = signal.getsignal(signal.SIGINT)
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 class Child:
@@ -30,7 +47,7 @@ class Child:
 
     def start(self) -> None:
         """Start it."""
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as log, _uninterrupted():
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
