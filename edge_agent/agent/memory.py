@@ -16,7 +16,7 @@ def settle_memory() -> None:
     """Let all threads share one heap, and give freed memory back; call before threads start.
 
     glibc gives each thread a heap of its own, which never shrinks: an agent of eight threads held
-    40 MiB of nothing. Its threads take turns under Python's lock anyway, so one heap costs no time.
+    40 MiB of nothing. Its threads take turns under Python's lock anyway.
     Does nothing where the C library has no `mallopt`.
     """
     library = ctypes.CDLL(None)
