@@ -67,11 +67,10 @@ def run(config: ConfigOption = DEFAULT_PATH) -> None:
     settle_opencv()
     settle_threads()
     settings = load(config)
-    under_systemd = "systemd" if sys.stderr.isatty() is False else ""
     form = "%(levelname)s %(name)s: %(message)s"
     logging.basicConfig(
         level=settings.log_level.value.upper(),
-        format=form if under_systemd else "%(asctime)s " + form,
+        format="%(asctime)s " + form if sys.stderr.isatty() else form,  # the journal has the time
         stream=sys.stderr,
     )
     agent = Agent(settings)

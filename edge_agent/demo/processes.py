@@ -56,10 +56,6 @@ class Child:
                 start_new_session=True,
             )
 
-    def is_alive(self) -> bool:
-        """Tell whether it runs."""
-        return self._process is not None and self._process.poll() is None
-
     def stop(self) -> int:
         """Ask it to stop (SIGTERM), wait, and return its exit status; kill it if it does not."""
         if self._process is None:

@@ -95,8 +95,7 @@ def play(line: Line, workspace: Workspace, story: Story, screen: Screen) -> dict
             screen.say(at_s, event.text, style="bold cyan")
             _act(line, event.kind, workspace)
         status = line.status()
-        if not events or line.broker.is_alive():
-            line.collector.check()
+        line.collector.check()
         screen.show(at_s, status)
         for text, style in feed.news():
             screen.say(at_s, text, style)
