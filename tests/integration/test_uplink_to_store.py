@@ -87,8 +87,16 @@ class Plant:
         for reader in self._readers:
             reader.join()
         assert self.told["left"] == [0], "the device could not deliver everything"
+        wait_for(self._seen_leaving)
         self.collector.send_signal(signal.SIGTERM)
         assert self.collector.wait(10) == 0
+
+    def _seen_leaving(self) -> bool:
+        """Whether the device's last word, which nobody answers, is in the database."""
+        with sqlite3.connect(self.database) as database:
+            states = database.execute("SELECT device, online FROM devices").fetchall()
+        database.close()
+        return states == [("dev1", 0)]
 
     def compare(self) -> None:
         """Hold what the device was told against what the database has."""
@@ -111,9 +119,6 @@ class Plant:
                 assert sorted(numbers) == list(range(1, len(numbers) + 1))
             assert database.execute("SELECT count(*) FROM quarantine").fetchone() == (0,)
             assert database.execute("SELECT count(*) FROM losses").fetchone() == (0,)
-            assert database.execute("SELECT device, online FROM devices").fetchall() == [
-                ("dev1", 0)
-            ]
         database.close()
 
     def stop(self) -> None:
