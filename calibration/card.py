@@ -215,7 +215,8 @@ def _samples(facts: Facts) -> Iterator[str]:
     yield ""
     for sample in facts.samples:
         what = f", {sample.truth}" if sample.truth else ""
-        yield f"- {sample.file}: {sample.kind}{what}; score {sample.score:.3f}"
+        (score,) = sample.scores.values()
+        yield f"- {sample.file}: {sample.kind}{what}; score {score:.3f}"
     yield ""
 
 

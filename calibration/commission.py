@@ -18,7 +18,7 @@ from calibration.card import Facts, write_card
 from edge_agent import __version__
 from edge_agent.errors import UsageError
 from edge_agent.inspection.engines import EngineSettings, load_engine
-from edge_agent.inspection.spec import Anomaly, Input
+from edge_agent.inspection.spec import Anomaly, Input, Stage
 from edge_agent.inspection.tasks.anomaly import AnomalyInspector
 from edge_agent.lighting import Baseline
 from edge_agent.rollout.bundle import Bundle, Manifest, Sample, write_bundle
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from calibration.figures import Trial
     from edge_agent.camera.frame import Image
     from edge_agent.decision.verdict import Thresholds
+
+STAGE = "anomaly"
+"""The one stage of a commissioned bundle."""
 
 MAX_KEPT = 100
 """Frames that are kept whole, for the lighting baseline and the golden samples."""
@@ -237,11 +240,15 @@ def pack(
     manifest = Manifest(
         name=plan.name,
         version=plan.version,
-        task="anomaly",
-        models={engine: names[engine] for engine in fitted.models},
-        input=plan.input,
-        anomaly=Anomaly(fitted.top),
-        thresholds=fitted.thresholds,
+        stages=(
+            Stage(
+                name=STAGE,
+                task=Anomaly(fitted.top),
+                models={engine: names[engine] for engine in fitted.models},
+                input=plan.input,
+                thresholds=fitted.thresholds,
+            ),
+        ),
         samples=entries,
         tolerance=tolerance,
         baseline="baseline.json",
@@ -295,10 +302,8 @@ def _samples(
         for number, each in enumerate(chosen, 1):
             name = f"{kind}-{number}.jpg"
             files[name] = samples.encode(each.image)
-            entry = Sample(
-                file=name, kind=kind, score=round(score(files[name]), 4), truth=each.truth
-            )
-            entries.append(entry)
+            scores_now = {STAGE: round(score(files[name]), 4)}
+            entries.append(Sample(file=name, kind=kind, scores=scores_now, truth=each.truth))
     judge.close()
     return tuple(entries), files
 
@@ -315,6 +320,6 @@ def _tolerance(
         judge = inspector(plan, fitted, engine)
         for entry in entries:
             score = judge.inspect(samples.decode(files[entry.file])).score
-            differ = max(differ, abs(score - entry.score))
+            differ = max(differ, abs(score - entry.scores[STAGE]))
         judge.close()
     return round(min(max(2 * differ / fitted.thresholds.ng, 0.1), 0.5), 3)

@@ -6,7 +6,7 @@ a dark picture is good, a bright spot is a defect.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import flatbuffers
@@ -16,8 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_agent.camera.frame import Image
-from edge_agent.decision.verdict import Thresholds
-from edge_agent.inspection.spec import Anomaly, Input
+from edge_agent.inspection.spec import Anomaly, Input, Stage, Thresholds
 from edge_agent.rollout.bundle import Manifest, Sample
 
 SIDE = 8
@@ -146,21 +145,39 @@ def png(image: Image) -> bytes:
 
 
 def tiny_manifest(version: str = "1", **changes: Any) -> Manifest:
-    """Describe the tiny model: a golden sample that scores 20, a challenge part that scores 250."""
+    """Describe the tiny model: a golden sample that scores 20, a challenge part that scores 250.
+
+    Changes go to the manifest, or to its one stage.
+    """
+    of_stage = {name: changes.pop(name) for name in Stage.__struct_fields__ if name in changes}
     given: dict[str, Any] = {
         "name": "tiny",
         "version": version,
-        "task": "anomaly",
-        "models": {"onnx": "model.onnx"},
-        "input": Input(height=SIDE, width=SIDE),
-        "anomaly": Anomaly(top=1),
-        "thresholds": Thresholds(100.0, 200.0),
+        "stages": (tiny_stage(**of_stage),),
         "samples": (
-            Sample(file="golden.png", kind="golden", score=20.0),
-            Sample(file="challenge.png", kind="challenge", score=250.0, truth="spot"),
+            tiny_sample("golden.png", 20.0),
+            tiny_sample("challenge.png", 250.0, truth="spot"),
         ),
     }
     return Manifest(**(given | changes))
+
+
+def tiny_stage(**changes: Any) -> Stage:
+    """Describe the one stage of the tiny model."""
+    given: dict[str, Any] = {
+        "name": "anomaly",
+        "task": Anomaly(top=1),
+        "models": {"onnx": "model.onnx"},
+        "input": Input(height=SIDE, width=SIDE),
+        "thresholds": Thresholds(100.0, 200.0),
+    }
+    return Stage(**(given | changes))
+
+
+def tiny_sample(file: str, score: float, *, truth: str = "") -> Sample:
+    """Describe a sample of the tiny model; its file's name says of which kind it is."""
+    kind: Literal["golden", "challenge"] = "golden" if file.startswith("golden") else "challenge"
+    return Sample(file=file, kind=kind, scores={"anomaly": score}, truth=truth)
 
 
 def tiny_files(*, golden: int = 20, challenge: int = 250) -> dict[str, bytes]:

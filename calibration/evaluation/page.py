@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from calibration.evaluation.bootstrap import roc_band
 from calibration.evaluation.metrics import precision_recall, roc
 from calibration.evaluation.plots import COLOURS, Curve, draw_curves, draw_histogram
+from calibration.evaluation.run import limits_of
 from calibration.evaluation.wording import (
     COLUMNS,
     VERDICTS,
@@ -174,7 +175,7 @@ def _head(report: Report) -> Iterator[str]:
 
 
 def _facts(side: Side) -> str:
-    run, limits = side.run, side.run.bundle.manifest.thresholds
+    run, limits = side.run, limits_of(side.run.bundle.manifest.thresholds)
     facts = [
         f"{run.bundle.label}: review from {limits.review:.3f}, ng from {limits.ng:.3f}",
         f"{run.per_part_ms:.1f} ms a part ({run.engine})",
@@ -225,7 +226,7 @@ def _plots(report: Report) -> Iterator[str]:
     )
     for side, (_, scores) in zip(report.sides, named, strict=True):
         whose = f": {escape(side.run.bundle.label)}" if report.comparison else ""
-        drawn = draw_histogram(scores, side.run.bundle.manifest.thresholds)
+        drawn = draw_histogram(scores, limits_of(side.run.bundle.manifest.thresholds))
         yield _plot(f"Scores and thresholds{whose}", drawn)
     yield "</div>"
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from calibration.evaluation.metrics import Values
-    from edge_agent.camera.roi import Roi
-    from edge_agent.inspection.tasks.anomaly import Map
+    from edge_agent.inspection.seen import Box, Map
 
 SIDE = 256
 """Cells of the longer side of the grid on which maps and masks are compared."""
@@ -76,12 +75,12 @@ def shrink_mask(mask: Mask, rows: int, columns: int) -> Mask:
     return np.asarray(small, np.bool_)
 
 
-def spread_map(anomaly_map: Map, roi: Roi, rows: int, columns: int) -> Values:
-    """Lay a map over the grid, linearly between its cells; -inf outside the ROI."""
+def spread_map(anomaly_map: Map, region: Box, rows: int, columns: int) -> Values:
+    """Lay a map over the grid, linearly between its cells; -inf outside its region."""
     import cv2  # noqa: PLC0415 - heavy
 
     grid = np.full((rows, columns), -np.inf)
-    x0, y0, x1, y1 = roi.pixels(np.zeros((rows, columns), np.uint8))
+    x0, y0, x1, y1 = region.pixels((rows, columns))
     values = np.asarray(anomaly_map, np.float32)
     grid[y0:y1, x0:x1] = cv2.resize(values, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
     return grid

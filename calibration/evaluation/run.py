@@ -21,19 +21,18 @@ from calibration.evaluation.pixels import (
 )
 from calibration.evaluation.sets import GOOD, ImageSet, Item
 from edge_agent.camera.images import read_image
-from edge_agent.decision.verdict import Cause, Verdict, judge
-from edge_agent.errors import EngineError, ImageError, UsageError
+from edge_agent.decision.verdict import Cause, Thresholds, Verdict, judge_part, worst_stage
+from edge_agent.errors import ImageError, UsageError
 from edge_agent.rollout.live import make_live
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from calibration.evaluation.pixels import Mask
     from edge_agent.camera.frame import Image
-    from edge_agent.camera.roi import Roi
     from edge_agent.inspection.engines import EngineSettings
-    from edge_agent.inspection.tasks.anomaly import Map
+    from edge_agent.inspection.seen import Box, Map, PartSeen, PlacedMap
     from edge_agent.rollout.bundle import Bundle
     from edge_agent.rollout.live import LiveModel
 
@@ -113,6 +112,26 @@ def scores_of(seen: Sequence[Seen]) -> Scores:
     return Scores(np.array(good, np.float64), np.array(bad, np.float64))
 
 
+def limits_of(thresholds: Mapping[str, Thresholds]) -> Thresholds:
+    """Return what a part's one score is held against; see `score_of`."""
+    each = list(thresholds.values())
+    return each[0] if len(each) == 1 else Thresholds(min(t.review / t.ng for t in each), 1.0)
+
+
+def score_of(seen: PartSeen, thresholds: Mapping[str, Thresholds]) -> float | None:
+    """Return one score of a part: that of the stage that decides.
+
+    Where several decide it is the largest share of its `ng` threshold that one of them reaches; 0
+    where rules left all of them out. None where none looked, or a score is not a number.
+    """
+    name = worst_stage(seen.scores, thresholds)
+    if not name:
+        by_rule = [each.kind == "rule" for each in seen.skipped.values()]
+        return 0.0 if by_rule and all(by_rule) else None
+    score = seen.scores[name] if len(thresholds) == 1 else seen.scores[name] / thresholds[name].ng
+    return score if math.isfinite(score) else None
+
+
 def evaluate_set(
     bundle: Bundle,
     images: ImageSet,
@@ -142,16 +161,16 @@ def evaluate_set(
     for item in images.items:
         work.add(item)
         advance()
-    model.inspector.close()
+    model.pipeline.close()
     scores = scores_of(work.seen)
     for what, values in (("good", scores.good), ("defective", scores.bad)):
         if not len(values):
             reason = f"; {work.left_out[0].reason}" if work.left_out else ""
             raise UsageError(f"{images.folder}: no image of a {what} part could be scored{reason}")
-    good, bad = work.count(bundle.manifest.input.roi)
+    good, bad = work.count()
     return Run(
         bundle,
-        model.inspector.engine,
+        model.pipeline.engine,
         watched,
         tuple(work.seen),
         tuple(work.left_out),
@@ -174,7 +193,7 @@ class _Work:
         self.times_ms: list[float] = []
         self._model = model
         self._with_maps = with_maps
-        self._maps: list[tuple[Map, Mask | None, tuple[int, int]]] = []
+        self._maps: list[tuple[Map, Box, Mask | None, tuple[int, int]]] = []
 
     def add(self, item: Item) -> None:
         """Judge one image."""
@@ -185,38 +204,38 @@ class _Work:
             return
         begin = time.perf_counter_ns()
         causes = self._model.watch.update(image).causes if self._model.watch else ()
-        try:
-            inspection = self._model.inspector.inspect(image)
-        except EngineError as error:
-            self.seen.append(Seen(item, Verdict.INVALID, None, str(error), "engine"))
+        seen = self._model.pipeline.inspect(image)
+        if seen.stop is not None:
+            self.seen.append(Seen(item, Verdict.INVALID, None, seen.stop.text, seen.stop.kind))
             return
-        score = inspection.score
+        thresholds = self._model.thresholds
         hindrances = [Cause(cause.kind, cause.text, cause.size, cause.unit) for cause in causes]
-        decision = judge(score, self._model.thresholds, hindrances)
+        decision = judge_part(seen.scores, thresholds, skipped=seen.skipped, hindrances=hindrances)
         self.times_ms.append((time.perf_counter_ns() - begin) / 1e6)
-        known = score if math.isfinite(score) else None
+        known = score_of(seen, thresholds)
         first = decision.causes[0] if decision.causes else Cause("", "")
         self.seen.append(Seen(item, decision.verdict, known, first.text, first.kind))
-        if self._with_maps and known is not None:
-            self._keep(item, image, inspection.map)
+        maps = [each for stage in seen.stages for each in stage.maps if stage.name in thresholds]
+        if self._with_maps and known is not None and len(maps) == 1:
+            self._keep(item, image, maps[0])
 
-    def count(self, roi: Roi) -> tuple[tuple[PixelCounts, ...], tuple[PixelCounts, ...]]:
+    def count(self) -> tuple[tuple[PixelCounts, ...], tuple[PixelCounts, ...]]:
         """Count the cells of good images, and of defective ones that have a mask."""
         groups: tuple[list[PixelCounts], list[PixelCounts]] = ([], [])
-        if any(mask is not None for _, mask, _ in self._maps):
-            edges = bin_edges([each for each, _, _ in self._maps])
-            for anomaly_map, mask, shape in self._maps:
-                grid = spread_map(anomaly_map, roi, *shape)
+        if any(mask is not None for _, _, mask, _ in self._maps):
+            edges = bin_edges([each for each, _, _, _ in self._maps])
+            for anomaly_map, region, mask, shape in self._maps:
+                grid = spread_map(anomaly_map, region, *shape)
                 groups[mask is not None].append(count_pixels(grid, mask, edges))
         return tuple(groups[0]), tuple(groups[1])
 
-    def _keep(self, item: Item, image: Image, anomaly_map: Map) -> None:
+    def _keep(self, item: Item, image: Image, placed: PlacedMap) -> None:
         shape = grid_shape(*image.shape[:2])
         mask = self._read_mask(item.mask, image, shape) if item.mask else None
         if mask is None and item.kind != GOOD:
             return
-        shrunk = _at_most(anomaly_map, SIDE)
-        self._maps.append((shrunk, mask, shape))
+        shrunk = _at_most(placed.map, SIDE)
+        self._maps.append((shrunk, placed.region, mask, shape))
 
     def _read_mask(self, file: Path, image: Image, shape: tuple[int, int]) -> Mask | None:
         import cv2  # noqa: PLC0415 - heavy

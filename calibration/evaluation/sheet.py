@@ -9,11 +9,12 @@ import msgspec
 import numpy as np
 
 from calibration.evaluation.report import worst_bad, worst_good
+from calibration.evaluation.run import limits_of
 from edge_agent.camera.images import read_image
 from edge_agent.errors import ImageError
 from edge_agent.inspection.engines import EngineSettings
 from edge_agent.inspection.overlay import draw_overlay
-from edge_agent.rollout.live import load_model
+from edge_agent.rollout.loading import load_pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,17 +80,17 @@ def draw_mistakes(run: Run) -> Iterator[tuple[str, bytes]]:
 def _draw(run: Run, chosen: Iterable[Seen], side_px: int) -> Iterator[tuple[Seen, Image]]:
     """Look at images once more: maps are not kept while thousands of images are judged."""
     manifest = run.bundle.manifest
-    inspector = load_model(run.bundle, run.engine, EngineSettings())
+    pipeline = load_pipeline(run.bundle, run.engine, EngineSettings())
     for seen in chosen:
         image = read_image(seen.item.path)
-        inspection = inspector.inspect(image)
+        maps = [each for stage in pipeline.inspect(image).stages for each in stage.maps]
         picture = _fit(image, side_px)
-        of = manifest.thresholds.ng
-        caption = f"{seen.verdict.value}  {inspection.score:.2f} / {of:.2f}"
+        of = limits_of(manifest.thresholds).ng
+        caption = f"{seen.verdict.value}  {seen.score or 0.0:.2f} / {of:.2f}"
         shown = draw_overlay(
             picture,
-            inspection.map,
-            roi=manifest.input.roi,
+            maps[0].map if len(maps) == 1 else None,
+            roi=manifest.stages[0].input.roi,
             threshold=of,
             verdict=seen.verdict.value,
             caption="" if side_px == _TILE_PX else caption,  # the page says it below the picture
@@ -97,7 +98,7 @@ def _draw(run: Run, chosen: Iterable[Seen], side_px: int) -> Iterator[tuple[Seen
         if seen.item.mask:
             _outline(shown[: picture.shape[0]], seen.item.mask)
         yield seen, shown
-    inspector.close()
+    pipeline.close()
 
 
 def _outline(canvas: Image, mask: Path) -> None:

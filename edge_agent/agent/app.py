@@ -340,7 +340,7 @@ class Agent:
             faults=counts.faults,
             bundle=model.bundle if model else "",
             model=model.digest if model else "",
-            engine=model.inspector.engine if model else "",
+            engine=model.pipeline.engine if model else "",
             latency_ms=percentiles(counts.latencies_ns),
             last=LastPart(
                 last.part, last.verdict.value, last.scores.get("anomaly"), last.lighting.state

@@ -10,9 +10,9 @@ import msgspec
 
 from edge_agent.camera.frame import NO_IMAGE, Image
 from edge_agent.camera.images import read_image
-from edge_agent.decision.verdict import Cause, Verdict, judge
-from edge_agent.errors import EngineError, ImageError
-from edge_agent.inspection.tasks.anomaly import Map
+from edge_agent.decision.verdict import Cause, Verdict, judge_part, worst_stage
+from edge_agent.errors import ImageError
+from edge_agent.inspection.seen import PartSeen
 from edge_agent.rollout.live import LiveModel
 
 
@@ -50,7 +50,7 @@ class Judged(msgspec.Struct, frozen=True):
 
     result: FileResult
     image: Image
-    map: Map | None
+    seen: PartSeen | None
 
 
 def judge_files(files: Iterable[Path], model: LiveModel) -> Iterator[Judged]:
@@ -67,24 +67,31 @@ def judge_files(files: Iterable[Path], model: LiveModel) -> Iterator[Judged]:
 def _judge_image(file: Path, image: Image, model: LiveModel) -> Judged:
     begin = time.perf_counter_ns()
     light = model.watch.update(image) if model.watch else None
-    try:
-        seen = model.inspector.inspect(image)
-    except EngineError as error:
-        return Judged(_unjudged(file, model, f"{file}: {error}"), image, None)
+    seen = model.pipeline.inspect(image)
+    if seen.stop is not None:
+        return Judged(_unjudged(file, model, f"{file}: {seen.stop.text}"), image, seen)
     causes = light.causes if light else ()
     hindrances = [Cause(cause.kind, cause.text, cause.size, cause.unit) for cause in causes]
-    decision = judge(seen.score, model.thresholds, hindrances)
+    decision = judge_part(
+        seen.scores, model.thresholds, skipped=seen.skipped, hindrances=hindrances
+    )
+    stage = worst_stage(seen.scores, model.thresholds)
     result = FileResult(
         path=str(file),
         verdict=decision.verdict,
-        score=round(seen.score, 4),
-        threshold=model.thresholds.ng,
+        score=round(seen.scores[stage], 4) if stage else None,
+        threshold=model.thresholds[stage].ng if stage else _first(model),
         latency_ms=round((time.perf_counter_ns() - begin) / 1e6, 3),
         lighting=FileLight(
             light.level.value if light else "unwatched", tuple(cause.text for cause in causes)
         ),
     )
-    return Judged(result, image, seen.map)
+    return Judged(result, image, seen)
+
+
+def _first(model: LiveModel) -> float:
+    """Return the `ng` threshold of the first stage that decides."""
+    return next(iter(model.thresholds.values())).ng
 
 
 def _unjudged(file: Path, model: LiveModel, error: str) -> FileResult:
@@ -92,7 +99,7 @@ def _unjudged(file: Path, model: LiveModel, error: str) -> FileResult:
         path=str(file),
         verdict=Verdict.INVALID,
         score=None,
-        threshold=model.thresholds.ng,
+        threshold=_first(model),
         latency_ms=0.0,
         lighting=FileLight("unwatched"),
         error=error,

@@ -22,9 +22,9 @@ from edge_agent import clock
 from edge_agent.alarms.catalogue import IMAGE, LATE, LIGHT, MODEL, SPOOL, AlarmKind
 from edge_agent.camera.frame import Frame
 from edge_agent.decision.outputs import Output, VerdictMessage
-from edge_agent.decision.verdict import Cause, Decision, Thresholds, Verdict, judge
-from edge_agent.errors import EngineError, SpoolError
-from edge_agent.inspection.tasks.anomaly import Inspection
+from edge_agent.decision.verdict import Cause, Decision, Verdict, judge_part
+from edge_agent.errors import SpoolError
+from edge_agent.inspection.seen import PartSeen
 from edge_agent.lighting import LightState, LightWatch
 from edge_agent.record.inspection import InspectionRecord, Latency, Lighting, encode
 from edge_agent.rollout.live import LiveModel
@@ -37,7 +37,6 @@ LANE = "inspections"
 _LIGHTS, _BAD_LIGHTS = 10, 3
 _UNWATCHED = Lighting("unwatched")
 _NO_MODEL = Cause("no_model", "no bundle is installed at this station")
-_NEVER = Thresholds(1.0, 1.0)
 
 
 class Recorder(Protocol):
@@ -104,7 +103,7 @@ class PartPath:
         model = self.model
         hindrances: list[Cause] = []
         light: LightState | None = None
-        seen: Inspection | None = None
+        seen: PartSeen | None = None
         light_ns = 0
         if overrun:
             hindrances.append(Cause("late", frame.fault or "no time was left to look at it"))
@@ -125,8 +124,11 @@ class PartPath:
             hindrances.append(
                 Cause("late", f"judged {took} ms after capture; {may} ms are allowed")
             )
-        decision = judge(
-            seen.score if seen else None, model.thresholds if model else _NEVER, hindrances
+        decision = judge_part(
+            seen.scores if seen else {},
+            model.thresholds if model else {},
+            skipped=seen.skipped if seen else {},
+            hindrances=hindrances,
         )
         record = self._record(frame, model, seen, light, decision)
         record = msgspec.structs.replace(
@@ -162,7 +164,7 @@ class PartPath:
         self,
         frame: Frame,
         model: LiveModel | None,
-        seen: Inspection | None,
+        seen: PartSeen | None,
         light: LightState | None,
         decision: Decision,
     ) -> InspectionRecord:
@@ -177,11 +179,11 @@ class PartPath:
             boot=clock.boot_id(),
             verdict=decision.verdict,
             causes=decision.causes,
-            scores={"anomaly": round(seen.score, 4)} if seen and isfinite(seen.score) else {},
-            thresholds=model.thresholds if model else None,
+            scores=_finite(seen.scores) if seen else {},
+            thresholds=model.thresholds if model else {},
             bundle=model.bundle if model else "",
             model=model.digest if model else "",
-            engine=model.inspector.engine if model else "",
+            engine=model.pipeline.engine if model else "",
             lighting=_lighting(light, watch) if light and watch else _UNWATCHED,
             latency_us=Latency(),
             source=frame.source,
@@ -202,17 +204,21 @@ class PartPath:
             self._observe(LIGHT, bad[-1] if len(bad) >= _BAD_LIGHTS else "")
 
 
-def _look(model: LiveModel, frame: Frame, hindrances: list[Cause]) -> Inspection | None:
-    try:
-        return model.inspector.inspect(frame.image)
-    except EngineError as error:
-        log.error("part %s cannot be inspected: %s", frame.part, error)  # noqa: TRY400 - one line
-        hindrances.append(Cause("engine", str(error)))
-        return None
+def _look(model: LiveModel, frame: Frame, hindrances: list[Cause]) -> PartSeen:
+    seen = model.pipeline.inspect(frame.image)
+    if seen.stop is not None:
+        log.error("part %s cannot be inspected: %s", frame.part, seen.stop.text)
+        hindrances.append(Cause(seen.stop.kind, seen.stop.text))
+    return seen
+
+
+def _finite(scores: dict[str, float]) -> dict[str, float]:
+    """Return scores as they are written: JSON knows no NaN."""
+    return {name: round(score, 4) for name, score in scores.items() if isfinite(score)}
 
 
 def _latency(
-    frame: Frame, begin: int, light_ns: int, seen: Inspection | None, total_ns: int
+    frame: Frame, begin: int, light_ns: int, seen: PartSeen | None, total_ns: int
 ) -> Latency:
     return Latency(
         queue=(begin - frame.captured.mono_ns) // 1000,

@@ -69,30 +69,27 @@ def _facts(bundle: Bundle, size: int) -> dict[str, Any]:
     facts: dict[str, Any] = msgspec.to_builtins(manifest)
     facts["digest"] = bundle.digest
     facts["bytes"] = size
-    facts["models"] = {
-        engine: {"file": file, "bytes": len(bundle.files[file])}
-        for engine, file in manifest.models.items()
-    }
+    for stage in facts["stages"]:
+        stage["models"] = {
+            form: {"file": file, "bytes": len(bundle.files[file])}
+            for form, file in stage["models"].items()
+        }
     return facts
 
 
 def _print_facts(facts: dict[str, Any], card: str) -> None:
     console = _console()
-    view, roi = facts["input"], facts["input"]["roi"]
     rows = [
         ("bundle", f"{facts['name']} {facts['version']}  ({facts['bytes'] / 1e6:.1f} MB)"),
         ("digest", facts["digest"]),
-        ("task", facts["task"]),
-        *(
-            (f"model for {engine}", f"{each['file']}, {each['bytes'] / 1e6:.2f} MB")
-            for engine, each in facts["models"].items()
-        ),
-        ("input", f"{view['width']} x {view['height']} {view['order']}, ROI {_plain(roi)}"),
-        ("thresholds", _plain(facts["thresholds"])),
+        *(row for stage in facts["stages"] for row in _stage_rows(stage)),
         ("tolerance", f"{facts['tolerance']:g} of the ng threshold"),
         ("baseline", facts["baseline"] or "none: learn one at the station"),
         *(
-            (each["kind"], f"{each['file']}, score {each['score']:.3f}  {each['truth']}".rstrip())
+            (
+                each["kind"],
+                f"{each['file']}, score {_score(each['scores'])}  {each['truth']}".rstrip(),
+            )
             for each in facts["samples"]
         ),
         ("created", facts["created"]),
@@ -102,6 +99,16 @@ def _print_facts(facts: dict[str, Any], card: str) -> None:
     for name, value in rows:
         if value:
             console.print(f"{name:18}{value}", markup=False)
+
+
+def _stage_rows(stage: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    view, limits = stage["input"], stage["thresholds"]
+    yield "stage", f"{stage['name']}: {stage['task']['kind']}"
+    for form, each in stage["models"].items():
+        yield f"  model for {form}", f"{each['file']}, {each['bytes'] / 1e6:.2f} MB"
+    roi = _plain(view["roi"])
+    yield "  input", f"{view['width']} x {view['height']} {view['order']}, ROI {roi}"
+    yield "  thresholds", _plain(limits) if limits else "none: it does not decide"
 
 
 def _plain(values: dict[str, Any]) -> str:
@@ -144,9 +151,16 @@ def _sample_line(result: SampleResult) -> str:
     word = "holds" if result.holds else "FAILS"
     light = f"  {result.light}" if result.light else ""
     return (
-        f"{word}  {result.kind:9}  {result.file:20}  expected {result.expected:9.3f}  "
-        f"actual {result.score:9.3f}  {result.verdict}{light}"
+        f"{word}  {result.kind:9}  {result.file:20}  expected {_score(result.expected)}  "
+        f"actual {_score(result.scores)}  {result.verdict}{light}"
     )
+
+
+def _score(scores: dict[str, float]) -> str:
+    """Say scores, with their stages where there is more than one."""
+    if len(scores) == 1:
+        return f"{next(iter(scores.values())):9.3f}"
+    return ", ".join(f"{name} {score:.3f}" for name, score in scores.items()) or "none"
 
 
 # --- tune ----------------------------------------------------------------------------------------

@@ -141,8 +141,8 @@ def _write_overlay(folder: Path, judged: Judged, bundle: Bundle) -> None:
         caption += "  " + result.lighting.causes[0]
     picture = draw_overlay(
         judged.image,
-        judged.map,
-        roi=bundle.manifest.input.roi,
+        judged.seen.stages[0].maps[0].map if judged.seen else None,
+        roi=bundle.manifest.stages[0].input.roi,
         threshold=result.threshold,
         verdict=result.verdict,
         caption=caption,

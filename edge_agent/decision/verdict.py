@@ -1,12 +1,17 @@
-"""The rule that makes a verdict of a score."""
+"""The rules that make a verdict of scores."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
+
+from edge_agent.inspection.seen import Skip
+from edge_agent.inspection.spec import Thresholds
+
+__all__ = ["Cause", "Decision", "Thresholds", "Verdict", "judge", "judge_part", "worst_stage"]
 
 
 class Verdict(StrEnum):
@@ -16,23 +21,6 @@ class Verdict(StrEnum):
     NG = "ng"
     REVIEW = "review"
     INVALID = "invalid"
-
-
-class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where scores become verdicts.
-
-    Attributes:
-        review: From this score on a person decides.
-        ng: From this score on the part is rejected.
-    """
-
-    review: float
-    ng: float
-
-    def __post_init__(self) -> None:
-        """Refuse thresholds that are out of order."""
-        if not 0.0 < self.review <= self.ng < math.inf:
-            raise ValueError(f"thresholds: 0 < review ({self.review}) <= ng ({self.ng}) must hold")
 
 
 class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,3 +71,64 @@ def judge(score: float | None, thresholds: Thresholds, hindrances: Sequence[Caus
     if score >= thresholds.ng:
         return Decision(Verdict.NG)
     return Decision(Verdict.REVIEW if score >= thresholds.review else Verdict.OK)
+
+
+_BADNESS = (Verdict.OK, Verdict.REVIEW, Verdict.NG)
+
+
+def judge_part(
+    scores: Mapping[str, float],
+    thresholds: Mapping[str, Thresholds],
+    *,
+    skipped: Mapping[str, Skip],
+    hindrances: Sequence[Cause],
+) -> Decision:
+    """Turn the scores of a part's stages into its verdict: the worst of those that decide.
+
+    A stage that a rule left out is content. When no stage that decides has looked, and one of them
+    had no box to look at, there is no part: `invalid`.
+
+    Args:
+        scores: By stage, of those that looked.
+        thresholds: By stage, of those that decide.
+        skipped: Why others did not look.
+        hindrances: As in `judge`.
+
+    >>> limits = {"gap": Thresholds(0.8, 1.0), "print": Thresholds(0.4, 0.5)}
+    >>> judge_part({"gap": 0.1, "print": 0.45}, limits, skipped={}, hindrances=()).verdict
+    <Verdict.REVIEW: 'review'>
+    """
+    if hindrances:
+        return Decision(Verdict.INVALID, tuple(hindrances))
+    for name, score in scores.items():
+        if not math.isfinite(score):
+            of = f" of stage {name}" if len(scores) > 1 else ""
+            return Decision(
+                Verdict.INVALID, (Cause("no_score", f"the model's score{of} is {score}"),)
+            )
+    verdicts = [
+        judge(scores[name], limits, ()).verdict
+        for name, limits in thresholds.items()
+        if name in scores
+    ]
+    if verdicts:
+        return Decision(max(verdicts, key=_BADNESS.index))
+    unasked = [skipped[name] for name in thresholds if name in skipped]
+    if len(unasked) < len(thresholds) or not unasked:
+        return Decision(Verdict.INVALID, (Cause("no_score", "no model looked at this part"),))
+    for skip in unasked:
+        if skip.kind == "no_box":
+            return Decision(Verdict.INVALID, (Cause("no_part", f"no part in sight: {skip.text}"),))
+    return Decision(Verdict.OK)
+
+
+def worst_stage(scores: Mapping[str, float], thresholds: Mapping[str, Thresholds]) -> str:
+    """Return the stage whose score is largest against its `ng` threshold; empty for none.
+
+    >>> limits = {"gap": Thresholds(0.8, 1.0), "print": Thresholds(0.4, 0.5)}
+    >>> worst_stage({"gap": 0.7, "print": 0.45, "where": 3.0}, limits)
+    'print'
+    """
+    shares = {name: scores[name] / limits.ng for name, limits in thresholds.items()
+              if name in scores}  # fmt: skip
+    return max(shares, key=shares.__getitem__, default="")

@@ -6,7 +6,7 @@ import numpy as np
 
 from edge_agent.camera.frame import Image
 from edge_agent.camera.roi import Roi
-from edge_agent.inspection.tasks.anomaly import Map
+from edge_agent.inspection.seen import Map
 
 _COLOURS = {"ok": (90, 170, 60), "ng": (50, 50, 220), "review": (0, 165, 240)}
 _GREY = (130, 130, 130)

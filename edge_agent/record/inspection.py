@@ -59,8 +59,8 @@ class InspectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         boot: The boot it belongs to.
         verdict: What was said.
         causes: Why, where the scores do not say it.
-        scores: By task; higher is worse.
-        thresholds: What they were held against.
+        scores: By stage; higher is worse.
+        thresholds: What they were held against, by stage.
         bundle: Name and version of the bundle.
         model: First 12 digits of the bundle's digest.
         engine: What ran it.
@@ -80,7 +80,7 @@ class InspectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     verdict: Verdict
     causes: tuple[Cause, ...] = ()
     scores: dict[str, float] = {}
-    thresholds: Thresholds | None = None
+    thresholds: dict[str, Thresholds] = {}
     bundle: str = ""
     model: str = ""
     engine: str = ""

@@ -29,10 +29,10 @@ import msgspec
 import numpy as np
 
 from edge_agent.camera.frame import Image
-from edge_agent.decision.verdict import Thresholds
 from edge_agent.errors import BundleError
 from edge_agent.files import write_durably
-from edge_agent.inspection.spec import Anomaly, Input
+from edge_agent.inspection.order import what_is_wrong
+from edge_agent.inspection.spec import Stage, Thresholds
 
 SCHEMA = "edge/bundle/1"
 RUNTIME = 1
@@ -52,13 +52,13 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         file: The member that holds the frame, an image file.
         kind: Known good, or known bad.
-        score: What the model scored when the bundle was made.
+        scores: What each stage scored when the bundle was made, of those that look at it.
         truth: What is wrong with it, in words.
     """
 
     file: Text
     kind: Literal["golden", "challenge"]
-    score: float
+    scores: dict[str, float]
     truth: Text = ""
 
 
@@ -69,10 +69,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         name: What it inspects, e.g. `simulated-line`.
         version: Of this name; free text, shown to people.
         runtime: The least `RUNTIME` that can run it.
-        task: What the model does.
-        models: Model file by engine (`onnx`, `litert`); at least one.
-        tolerance: How far an engine's score of a sample may lie from `Sample.score`, as a share of
-            the `ng` threshold.
+        stages: The models, in the order in which they look at a part.
+        tolerance: How far a stage's score of a sample may lie from that in `Sample.scores`, as a
+            share of its `ng` threshold; of 1 where it has none.
         baseline: Member with the lighting baseline of the frames it was fitted on; empty for none.
         card: Member with the model card (Markdown); empty for none.
         created: When, ISO 8601; free, so that the same inputs can give the same bytes.
@@ -84,11 +83,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     version: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
     runtime: Annotated[int, msgspec.Meta(ge=1)] = RUNTIME
-    task: Literal["anomaly"]
-    models: dict[Literal["onnx", "litert"], Text]
-    input: Input
-    anomaly: Anomaly
-    thresholds: Thresholds
+    stages: tuple[Stage, ...]
     samples: tuple[Sample, ...] = ()
     tolerance: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 0.1
     baseline: Text = ""
@@ -96,6 +91,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     created: Text = ""
     provenance: dict[str, str] = {}
     files: dict[str, str] = {}
+
+    @property
+    def thresholds(self) -> dict[str, Thresholds]:
+        """The thresholds of the stages that decide, by their names."""
+        return {each.name: each.thresholds for each in self.stages if each.thresholds is not None}
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -259,10 +259,11 @@ def _check_members(manifest: Manifest, content: dict[str, bytes], origin: str) -
             )
         if hashlib.sha256(content[name]).hexdigest() != manifest.files[name]:
             raise BundleError(f"bundle {origin}: {name!r} is damaged: fetch the bundle again")
-    used = [*manifest.models.values(), *(sample.file for sample in manifest.samples)]
+    if wrong := what_is_wrong(manifest.stages):
+        raise BundleError(f"bundle {origin}: {MANIFEST}: {wrong}")
+    used = [file for stage in manifest.stages for file in stage.models.values()]
+    used += [sample.file for sample in manifest.samples]
     used += [name for name in (manifest.baseline, manifest.card) if name]
     for name in used:
         if name not in content:
             raise BundleError(f"bundle {origin}: {MANIFEST} speaks of {name!r}, which is not in it")
-    if not manifest.models:
-        raise BundleError(f"bundle {origin}: holds no model")

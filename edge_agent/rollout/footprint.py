@@ -60,7 +60,9 @@ def main(path: str, engine: str, threads: str, option: str) -> None:
     try:
         bundle = read_bundle(Path(path))
         before = _private_mb()
-        loaded = load_choice(bundle, Choice(engine, int(threads), option))
+        loaded = load_choice(
+            bundle, bundle.manifest.stages[0], Choice(engine, int(threads), option)
+        )
         loaded.run(np.zeros(loaded.input_shape, np.uint8))
     except EdgeError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the answer to the process that asked

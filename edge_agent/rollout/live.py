@@ -1,4 +1,4 @@
-"""From a bundle to a model that can decide: inspector, thresholds and light watch together."""
+"""From a bundle to a model that can decide: pipeline, thresholds and light watch together."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from edge_agent.decision.verdict import Thresholds
 from edge_agent.errors import BundleError, EngineError
 from edge_agent.inspection.chain import EngineChain
 from edge_agent.inspection.engines import Choice, Engine, EngineSettings
-from edge_agent.inspection.tasks.anomaly import Inspector
+from edge_agent.inspection.pipeline import Pipeline
+from edge_agent.inspection.spec import Stage
 from edge_agent.lighting import Baseline, LightWatch
 from edge_agent.rollout.bundle import Bundle
 from edge_agent.rollout.loading import (
     choices_of,
     load_choice,
     load_first,
-    load_model,
     make_inspector,
     read_baseline,
 )
 from edge_agent.rollout.selftest import run_samples, what_fails
 
-__all__ = ["LiveModel", "load_model", "make_live", "read_baseline"]
+__all__ = ["LiveModel", "make_live"]
 
 log = logging.getLogger(__name__)
 
@@ -34,30 +34,36 @@ class LiveModel(msgspec.Struct, frozen=True):
     """A model that decides, with what a record says of it.
 
     Attributes:
-        inspector: Runs it.
-        thresholds: What its scores are held against.
+        pipeline: Runs its stages.
+        thresholds: What their scores are held against, by stage; those that decide.
         bundle: Name and version.
         digest: First 12 digits of the bundle's digest.
         watch: The light that its verdicts need; None when it is not watched.
-        engines: What runs it, and what takes over when that fails; None where nothing does.
+        engines: What runs each stage, and what takes over when that fails; may be empty.
     """
 
-    inspector: Inspector
-    thresholds: Thresholds
+    pipeline: Pipeline
+    thresholds: dict[str, Thresholds]
     bundle: str
     digest: str
     watch: LightWatch | None
-    engines: EngineChain | None = None
+    engines: dict[str, EngineChain] = {}
 
     @property
     def runs_on(self) -> str:
         """How it is run, for people."""
-        return str(self.engines.choice) if self.engines else self.inspector.engine
+        if len(self.engines) == 1:
+            return str(next(iter(self.engines.values())).choice)
+        choices = [f"{name}: {chain.choice}" for name, chain in self.engines.items()]
+        return "; ".join(choices) or self.pipeline.engine
 
     @property
     def trouble(self) -> str:
         """What is wrong with how it runs, though it runs; empty for nothing."""
-        return self.engines.trouble if self.engines else ""
+        troubles = {name: chain.trouble for name, chain in self.engines.items() if chain.trouble}
+        if len(self.engines) == 1:
+            return "".join(troubles.values())
+        return "; ".join(f"stage {name}: {text}" for name, text in troubles.items())
 
 
 def make_live(
@@ -84,49 +90,54 @@ def make_live(
         UsageError: The baseline file cannot be used.
     """
     light = LightWatch(_baseline(bundle, baseline)) if watch else None
-    chain = _load_chain(bundle, (*first, *choices_of(engine, settings)), len(first))
+    choices = (*first, *choices_of(engine, settings))
+    stages = bundle.manifest.stages
+    chains = {stage.name: _load_chain(bundle, stage, choices, len(first)) for stage in stages}
     return LiveModel(
-        make_inspector(bundle, chain),
+        Pipeline([(stage, make_inspector(stage, chains[stage.name])) for stage in stages]),
         bundle.manifest.thresholds,
         f"{bundle.manifest.name} {bundle.manifest.version}",
         bundle.digest[:12],
         light,
-        chain,
+        chains,
     )
 
 
-def _load_chain(bundle: Bundle, choices: Sequence[Choice], special: int) -> EngineChain:
+def _load_chain(
+    bundle: Bundle, stage: Stage, choices: Sequence[Choice], special: int
+) -> EngineChain:
     """Load the first choice that loads; warn of each of the first `special` that does not."""
     for place, choice in enumerate(choices[:special]):
         try:
-            engine = load_choice(bundle, choice)
-            make_inspector(bundle, engine)
+            engine = load_choice(bundle, stage, choice)
+            make_inspector(stage, engine)
         except EngineError as error:
             log.warning(
                 "bundle %s: the tuned choice (%s) cannot be used: %s", bundle.label, choice, error
             )
         else:
-            return _chain(bundle, choices, place, engine)
-    place, engine = load_first(bundle, choices[special:])
-    return _chain(bundle, choices, special + place, engine)
+            return _chain(bundle, stage, choices[place:], engine)
+    place, engine = load_first(bundle, stage, choices[special:])
+    return _chain(bundle, stage, choices[special + place :], engine)
 
 
-def _chain(bundle: Bundle, choices: Sequence[Choice], place: int, engine: Engine) -> EngineChain:
+def _chain(bundle: Bundle, stage: Stage, choices: Sequence[Choice], engine: Engine) -> EngineChain:
     def succeed(choice: Choice) -> Engine:
-        return _successor(bundle, choice)
+        return _successor(bundle, stage, choice)
 
-    return EngineChain(choices[place], engine, rest=choices[place + 1 :], succeed=succeed)
+    return EngineChain(choices[0], engine, rest=choices[1:], succeed=succeed)
 
 
-def _successor(bundle: Bundle, choice: Choice) -> Engine:
+def _successor(bundle: Bundle, stage: Stage, choice: Choice) -> Engine:
     """Load an engine that is to take over while parts go by: only one that holds the samples may.
 
     Raises:
         EngineError: It cannot be loaded, or its scores of the bundle's samples do not agree.
     """
-    engine = load_choice(bundle, choice)
+    engine = load_choice(bundle, stage, choice)
+    pipeline = Pipeline([(stage, make_inspector(stage, engine))])
     try:
-        failed = what_fails(run_samples(bundle, make_inspector(bundle, engine)))
+        failed = what_fails(run_samples(bundle, pipeline))
     except (BundleError, EngineError) as error:
         engine.close()
         raise EngineError(str(error)) from error

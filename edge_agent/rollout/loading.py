@@ -1,4 +1,4 @@
-"""What a bundle holds, made ready for use: its model in an engine, its lighting baseline."""
+"""What a bundle holds, made ready for use: its models in engines, its lighting baseline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from edge_agent.inspection.engines import (
     EngineSettings,
     load_engine,
 )
-from edge_agent.inspection.tasks.anomaly import AnomalyInspector, Inspector
+from edge_agent.inspection.pipeline import Pipeline
+from edge_agent.inspection.spec import Anomaly, Stage
+from edge_agent.inspection.tasks import Inspector
+from edge_agent.inspection.tasks.anomaly import AnomalyInspector
 from edge_agent.lighting import Baseline
 from edge_agent.rollout.bundle import Bundle
 
@@ -29,30 +32,32 @@ def choices_of(engine: str, settings: EngineSettings) -> tuple[Choice, ...]:
     return tuple(Choice(name, settings.threads) for name in wanted)
 
 
-def load_choice(bundle: Bundle, choice: Choice) -> Engine:
-    """Load the model of a bundle in one way.
+def load_choice(bundle: Bundle, stage: Stage, choice: Choice) -> Engine:
+    """Load the model of a stage in one way.
 
     Raises:
-        EngineError: The bundle has no model for the engine, or it cannot be loaded.
+        EngineError: The stage has no model for the engine, or it cannot be loaded.
     """
-    models = bundle.manifest.models
-    file = models.get(FORMATS[choice.engine]) if choice.engine in FORMATS else None
+    file = stage.models.get(FORMATS[choice.engine]) if choice.engine in FORMATS else None
     if file is None:
         raise EngineError(f"no model for engine {choice.engine}")
     settings = EngineSettings(threads=choice.threads)
     return load_engine(choice.engine, bundle.files[file], settings, option=choice.option)
 
 
-def make_inspector(bundle: Bundle, engine: Engine) -> Inspector:
-    """Make the inspector of a bundle's task.
+def make_inspector(stage: Stage, engine: Engine) -> Inspector:
+    """Make the inspector of a stage's task.
 
     Raises:
+        BundleError: This runtime does not know the task.
         EngineError: Model and manifest do not fit together.
     """
-    return AnomalyInspector(engine, bundle.manifest.input, bundle.manifest.anomaly)
+    if not isinstance(stage.task, Anomaly):
+        raise BundleError(f"stage {stage.name}: its task cannot be run yet: update the agent")
+    return AnomalyInspector(engine, stage.input, stage.task)
 
 
-def load_first(bundle: Bundle, choices: Sequence[Choice]) -> tuple[int, Engine]:
+def load_first(bundle: Bundle, stage: Stage, choices: Sequence[Choice]) -> tuple[int, Engine]:
     """Load the first choice that can be loaded; return its place and the engine.
 
     Raises:
@@ -61,28 +66,35 @@ def load_first(bundle: Bundle, choices: Sequence[Choice]) -> tuple[int, Engine]:
     refusals = []
     for place, choice in enumerate(choices):
         try:
-            engine = load_choice(bundle, choice)
-            make_inspector(bundle, engine)  # refuses a model that does not fit its manifest
+            engine = load_choice(bundle, stage, choice)
+            make_inspector(stage, engine)  # refuses a model that does not fit its manifest
         except EngineError as error:
             refusals.append(str(error))
         else:
             return place, engine
-    raise BundleError(f"bundle {bundle.label}: cannot be run: {'; '.join(refusals)}")
+    which = f"stage {stage.name} " if len(bundle.manifest.stages) > 1 else ""
+    raise BundleError(f"bundle {bundle.label}: {which}cannot be run: {'; '.join(refusals)}")
 
 
-def load_model(bundle: Bundle, engine: str, settings: EngineSettings) -> Inspector:
-    """Load the model of a bundle.
+def load_pipeline(bundle: Bundle, engine: str, settings: EngineSettings) -> Pipeline:
+    """Load the models of a bundle.
 
     Args:
         bundle: The bundle.
-        engine: An engine's name, or `auto` for the first that the bundle has a model for and
-            that loads it here.
+        engine: An engine's name, or `auto` for the first that a stage has a model for and that
+            loads it here.
         settings: How to run it.
 
     Raises:
         BundleError: No engine can run it; the text says why each could not.
     """
-    return make_inspector(bundle, load_first(bundle, choices_of(engine, settings))[1])
+    choices = choices_of(engine, settings)
+    return Pipeline(
+        [
+            (stage, make_inspector(stage, load_first(bundle, stage, choices)[1]))
+            for stage in bundle.manifest.stages
+        ]
+    )
 
 
 def read_baseline(bundle: Bundle) -> Baseline | None:

@@ -16,7 +16,8 @@ import msgspec
 from edge_agent.camera.frame import Image
 from edge_agent.errors import BundleError, EngineError
 from edge_agent.inspection.engines import ENGINES, FORMATS, Choice, options_of, version_of
-from edge_agent.inspection.tasks.anomaly import Inspector
+from edge_agent.inspection.pipeline import Pipeline
+from edge_agent.inspection.tasks import Inspector
 from edge_agent.rollout.bundle import Bundle, read_bundle
 from edge_agent.rollout.footprint import footprint_mb
 from edge_agent.rollout.loading import load_choice, make_inspector
@@ -51,7 +52,7 @@ def candidates(bundle: Bundle, threads: int) -> Iterator[Choice]:
         threads: Processor threads at most.
     """
     for engine in ENGINES:
-        if FORMATS[engine] not in bundle.manifest.models:
+        if FORMATS[engine] not in bundle.manifest.stages[0].models:
             continue
         try:
             version_of(engine)
@@ -106,11 +107,12 @@ def _load(bundle: Bundle, path: Path, choice: Choice) -> _Runner | Trial:
     """Load one candidate and let it judge the samples; a trial with its objection if it may not."""
     try:
         memory_mb = footprint_mb(path, choice)
-        inspector = make_inspector(bundle, load_choice(bundle, choice))
+        stage = bundle.manifest.stages[0]
+        inspector = make_inspector(stage, load_choice(bundle, stage, choice))
     except EngineError as error:
         return Trial(choice=choice, objection=str(error))
     try:
-        objection = what_fails(run_samples(bundle, inspector))
+        objection = what_fails(run_samples(bundle, Pipeline([(stage, inspector)])))
     except (BundleError, EngineError) as error:
         objection = str(error)
     if objection:

@@ -105,7 +105,7 @@ def measure_tax(bundle: Bundle, parts: int) -> tuple[list[int], list[int], dict[
         Nanoseconds of each engine run, of each part, and the stages' medians in microseconds.
     """
     frames = _frames(64)
-    spec = bundle.manifest.input
+    spec = bundle.manifest.stages[0].input
     model = make_live(bundle, "onnx", EngineSettings())
     bare = load_engine("onnx", bundle.files["model.onnx"], EngineSettings())
     inputs = [_pixels(frame, bundle) for frame in frames]
@@ -238,7 +238,7 @@ def _frames(count: int) -> list[Frame]:
 def _pixels(frame: Frame, bundle: Bundle) -> Pixels:
     import cv2  # noqa: PLC0415 - as everywhere
 
-    spec = bundle.manifest.input
+    spec = bundle.manifest.stages[0].input
     resized = cv2.resize(spec.roi.crop(frame.image), (spec.width, spec.height))
     return np.ascontiguousarray(resized[np.newaxis], np.uint8)
 

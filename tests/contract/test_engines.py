@@ -25,6 +25,7 @@ from edge_agent.inspection.engines import (
     options_of,
     version_of,
 )
+from edge_agent.inspection.spec import Anomaly
 from edge_agent.inspection.tasks.anomaly import AnomalyInspector
 from edge_agent.rollout.bundle import Bundle, read_bundle
 from tests.tiny import SHAPE, tiny_onnx, tiny_tflite
@@ -50,7 +51,7 @@ def noise(shape: tuple[int, ...], seed: int = 0) -> Pixels:
 
 
 def reference_engine(bundle: Bundle, name: str, threads: int = 1) -> Engine:
-    model = bundle.files[bundle.manifest.models[FORMATS[name]]]
+    model = bundle.files[bundle.manifest.stages[0].models[FORMATS[name]]]
     return load_engine(name, model, EngineSettings(threads=threads))
 
 
@@ -213,7 +214,7 @@ def test_close_may_be_called_and_another_can_be_loaded(tiny: Engine) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_option_gives_the_same_map_within_a_little(reference: Bundle, name: str) -> None:
     pixels = noise((1, 256, 256, 3))
-    model = reference.files[reference.manifest.models[FORMATS[name]]]
+    model = reference.files[reference.manifest.stages[0].models[FORMATS[name]]]
     maps = []
     for option in options_of(name):
         engine = load_engine(name, model, EngineSettings(), option=option)
@@ -241,13 +242,12 @@ def test_more_threads_give_the_same_map(reference: Bundle, name: str) -> None:
 
 def test_engines_give_the_same_scores_within_the_bundles_tolerance(reference: Bundle) -> None:
     manifest = reference.manifest
-    inspectors = [
-        AnomalyInspector(reference_engine(reference, name), manifest.input, manifest.anomaly)
-        for name in NAMES
-    ]
+    task, spec = manifest.stages[0].task, manifest.stages[0].input
+    assert isinstance(task, Anomaly)
+    inspectors = [AnomalyInspector(reference_engine(reference, name), spec, task) for name in NAMES]
     for sample in manifest.samples:
         image = reference.image(sample)
         scores = [inspector.inspect(image).score for inspector in inspectors]
-        reach = manifest.tolerance * manifest.thresholds.ng
+        reach = manifest.tolerance * manifest.thresholds["anomaly"].ng
         assert max(scores) - min(scores) <= reach
-        assert scores == pytest.approx([sample.score] * len(NAMES), abs=reach)
+        assert scores == pytest.approx([sample.scores["anomaly"]] * len(NAMES), abs=reach)

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from edge_agent.agent.control import ask
+from edge_agent.inspection.spec import Thresholds
 from edge_agent.rollout.bundle import read_bundle, write_bundle
 from edge_agent.rollout.slots import Slots
 from tests.integration.agent_process import STATION, AgentProcess
@@ -87,8 +88,8 @@ def test_a_damaged_or_failing_bundle_never_displaces_the_live_one(
     data[len(data) // 2] ^= 0x40
     damaged.write_bytes(data)
     first = read_bundle(simulated_bundle)
-    thresholds = msgspec.structs.replace(first.manifest.thresholds, review=90.0, ng=100.0)
-    blind = msgspec.structs.replace(first.manifest, version="blind", thresholds=thresholds)
+    stage = msgspec.structs.replace(first.manifest.stages[0], thresholds=Thresholds(90.0, 100.0))
+    blind = msgspec.structs.replace(first.manifest, version="blind", stages=(stage,))
     write_bundle(tmp_path / "blind.bundle", blind, first.files)
     for name, reason in (("damaged", "damaged"), ("blind", "self-test failed")):
         done = agent.cli("install", str(tmp_path / f"{name}.bundle"))

@@ -84,7 +84,7 @@ def test_the_json_file_is_written(simulated_bundle: Path, parts: Path, tmp_path:
 
 
 def test_both_engines_agree(simulated_bundle: Path, parts: Path, bundle: Bundle) -> None:
-    reach = bundle.manifest.tolerance * bundle.manifest.thresholds.ng
+    reach = bundle.manifest.tolerance * bundle.manifest.thresholds["anomaly"].ng
     by_engine = {
         engine: _lines(
             _inspect(simulated_bundle, str(parts), "--engine", engine, "--json", "-").stdout

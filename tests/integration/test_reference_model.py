@@ -18,7 +18,7 @@ from edge_agent.camera.images import read_image
 from edge_agent.inspection.engines import EngineSettings
 from edge_agent.inspection.spec import Input
 from edge_agent.rollout.bundle import Bundle, read_bundle
-from edge_agent.rollout.loading import load_model
+from edge_agent.rollout.loading import load_pipeline
 from edge_agent.rollout.selftest import self_test
 
 _FOLDER = Path(next(iter(models.__path__)))
@@ -32,11 +32,11 @@ def reference() -> Bundle:
 
 
 def _scores(reference: Bundle, settings: Settings) -> tuple[list[float], list[Truth]]:
-    judge = load_model(reference, "onnx", EngineSettings())
+    judge = load_pipeline(reference, "onnx", EngineSettings())
     scores, truths = [], []
     for frame in frames.simulated_parts(settings):
         assert frame.truth is not None
-        scores.append(judge.inspect(frame.image).score)
+        scores.append(judge.inspect(frame.image).scores["anomaly"])
         truths.append(frame.truth)
     judge.close()
     return scores, truths
@@ -57,7 +57,10 @@ def test_the_card_beside_the_bundle_is_the_one_in_it(reference: Bundle) -> None:
 def test_fresh_good_parts_pass(reference: Bundle) -> None:
     settings = Settings(takt_ms=0, seed=77, parts=200, defect_rate=0.0)
     scores, _ = _scores(reference, settings)
-    assert share_from(np.array(scores, np.float32), reference.manifest.thresholds.ng).hits <= 2
+    assert (
+        share_from(np.array(scores, np.float32), reference.manifest.thresholds["anomaly"].ng).hits
+        <= 2
+    )
 
 
 def test_every_defect_above_the_size_on_the_card_is_caught(reference: Bundle) -> None:
@@ -67,7 +70,7 @@ def test_every_defect_above_the_size_on_the_card_is_caught(reference: Bundle) ->
         takt_ms=0, seed=78, parts=100, defect_rate=1.0, defect_size_px_min=named + 0.5
     )
     scores, truths = _scores(reference, settings)
-    ng = reference.manifest.thresholds.ng
+    ng = reference.manifest.thresholds["anomaly"].ng
     large = [score for score, truth in zip(scores, truths, strict=True) if truth.size_px > named]
     assert len(large) > 50
     assert min(large) >= ng

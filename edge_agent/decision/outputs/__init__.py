@@ -21,7 +21,7 @@ class VerdictMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         part: Which part.
         sequence: The camera's frame number.
         verdict: What was said.
-        scores: By task; higher is worse.
+        scores: By stage; higher is worse.
         causes: Why, where the scores do not say it.
         time: Wall time of capture, ISO 8601, UTC.
         record: Number of its record in the spool; 0 when it could not be kept.

@@ -7,55 +7,17 @@ a small defect counts in full and a single noisy cell does not.
 from __future__ import annotations
 
 import time
-from typing import Protocol
 
-import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from edge_agent.camera.frame import Image
 from edge_agent.errors import EngineError
 from edge_agent.inspection.engines import Engine, Outputs, Pixels
+from edge_agent.inspection.seen import Box, Inspection, Map
 from edge_agent.inspection.spec import Anomaly, Input
-
-Map = npt.NDArray[np.float32]
 
 ANOMALY_MAP = "map"
 """Name of the model's output that holds the map, where it has more than one."""
-
-
-class Inspection(msgspec.Struct, frozen=True):
-    """What the model saw in one part.
-
-    Attributes:
-        score: Higher is worse.
-        map: Rows x columns over the ROI, float32; higher is worse.
-        preprocess_ns: Time of crop and resize.
-        inference_ns: Time in the engine.
-    """
-
-    score: float
-    map: Map
-    preprocess_ns: int
-    inference_ns: int
-
-
-class Inspector(Protocol):
-    """What every task is to the rest: an image in, an inspection out."""
-
-    @property
-    def engine(self) -> str:
-        """Name of the engine that runs it."""
-
-    def inspect(self, image: Image) -> Inspection:
-        """Look at one part.
-
-        Raises:
-            EngineError: The engine failed.
-        """
-
-    def close(self) -> None:
-        """Let go of the model."""
 
 
 class AnomalyInspector:
@@ -75,6 +37,7 @@ class AnomalyInspector:
         self._engine = engine
         self._spec = spec
         self._top = anomaly.top
+        self._region = Box.of(spec.roi)
         self._pixels: Pixels = np.zeros(wanted, np.uint8)
         self._grey: Pixels = np.zeros(wanted[1:3], np.uint8)
 
@@ -95,7 +58,9 @@ class AnomalyInspector:
         outputs = self._engine.run(self._pixels)
         done = time.perf_counter_ns()
         anomaly_map = _map_of(outputs)
-        return Inspection(_score(anomaly_map, self._top), anomaly_map, ready - begin, done - ready)
+        return Inspection(
+            _score(anomaly_map, self._top), anomaly_map, ready - begin, done - ready, self._region
+        )
 
     def close(self) -> None:
         """Let go of the model."""

@@ -17,11 +17,21 @@ from edge_agent.decision.outputs import VerdictMessage
 from edge_agent.decision.verdict import Thresholds, Verdict
 from edge_agent.errors import EngineError, SpoolError
 from edge_agent.inspection.engines import EngineSettings
-from edge_agent.inspection.tasks.anomaly import Inspection
+from edge_agent.inspection.pipeline import Pipeline
+from edge_agent.inspection.seen import Inspection
+from edge_agent.inspection.tasks import Inspector
 from edge_agent.lighting import Baseline, LightWatch
-from edge_agent.rollout.bundle import Sample, write_bundle
+from edge_agent.rollout.bundle import write_bundle
 from edge_agent.rollout.live import LiveModel, make_live
-from tests.tiny import fragile_onnx, picture, tiny_files, tiny_manifest, tiny_tflite
+from tests.tiny import (
+    fragile_onnx,
+    picture,
+    tiny_files,
+    tiny_manifest,
+    tiny_sample,
+    tiny_stage,
+    tiny_tflite,
+)
 
 NOISE = np.random.default_rng(0)
 GOOD = [NOISE.integers(100, 120, (96, 128, 3), np.uint8) for _ in range(10)]
@@ -66,12 +76,25 @@ class Reader:
         pass
 
 
+def model_of(
+    inspector: Inspector,
+    limits: Thresholds,
+    *,
+    name: str = "bracket 7",
+    light: LightWatch | None = None,
+) -> LiveModel:
+    stage = tiny_stage(thresholds=limits)
+    return LiveModel(
+        Pipeline([(stage, inspector)]), {"anomaly": limits}, name, "0123456789ab", light
+    )
+
+
 def make_path(steps: Steps, *, watch: bool = False, deadline_ms: int = 1000) -> PartPath:
     path = PartPath(
         "press-4", steps, outputs=(steps,), observe=steps.observe, deadline_ms=deadline_ms
     )
     light = LightWatch(Baseline.learn(GOOD)) if watch else None
-    path.model = LiveModel(Reader(), Thresholds(1.3, 1.6), "bracket 7", "0123456789ab", light)
+    path.model = model_of(Reader(), Thresholds(1.3, 1.6), light=light)
     return path
 
 
@@ -136,7 +159,7 @@ def test_a_score_that_is_no_number_is_invalid_and_not_written() -> None:
         def inspect(self, image: Image) -> Inspection:
             return Inspection(float("nan"), np.zeros((4, 4), np.float32), 0, 0)
 
-    path.model = LiveModel(Broken(), Thresholds(1.3, 1.6), "bracket 7", "0123456789ab", None)
+    path.model = model_of(Broken(), Thresholds(1.3, 1.6))
     path.process(frame_of(flat(100)))
     assert steps.records[0]["verdict"] == "invalid"
     assert "scores" not in steps.records[0]
@@ -202,7 +225,7 @@ def test_the_record_says_everything_that_the_verdict_rests_on() -> None:
         "thresholds", "bundle", "model", "engine", "lighting", "latency_us", "truth",
     ):  # fmt: skip
         assert key in record, key
-    assert record["thresholds"] == {"review": 1.3, "ng": 1.6}
+    assert record["thresholds"] == {"anomaly": {"review": 1.3, "ng": 1.6}}
     assert record["truth"]["defect"] == "scratch"
     assert record["latency_us"]["inference"] == 2
     assert record["latency_us"]["total"] >= record["latency_us"]["lighting"] > 0
@@ -213,7 +236,7 @@ def test_the_model_can_be_exchanged_between_two_parts() -> None:
     steps = Steps()
     path = make_path(steps)
     path.process(frame_of(flat(140)))
-    path.model = LiveModel(Reader(), Thresholds(1.5, 1.8), "bracket 8", "ba9876543210", None)
+    path.model = model_of(Reader(), Thresholds(1.5, 1.8), name="bracket 8")
     path.process(frame_of(flat(140)))
     assert [record["verdict"] for record in steps.records] == ["review", "ok"]
     assert [record["bundle"] for record in steps.records] == ["bracket 7", "bracket 8"]
@@ -221,8 +244,8 @@ def test_the_model_can_be_exchanged_between_two_parts() -> None:
 
 def test_an_engine_that_fails_on_part_after_part_is_replaced_and_alarmed(tmp_path: Path) -> None:
     samples = (
-        Sample(file="golden.png", kind="golden", score=20.0),
-        Sample(file="challenge.png", kind="challenge", score=250.0),
+        tiny_sample("golden.png", 20.0),
+        tiny_sample("challenge.png", 250.0),
     )
     manifest = tiny_manifest(
         models={"onnx": "model.onnx", "litert": "model.tflite"}, samples=samples

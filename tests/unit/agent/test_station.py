@@ -16,8 +16,10 @@ from edge_agent.alarms.catalogue import AlarmKind
 from edge_agent.camera.frame import Camera, EndOfFrames, Frame, Image
 from edge_agent.decision.verdict import Thresholds
 from edge_agent.errors import CameraError
-from edge_agent.inspection.tasks.anomaly import Inspection
+from edge_agent.inspection.pipeline import Pipeline
+from edge_agent.inspection.seen import Inspection
 from edge_agent.rollout.live import LiveModel
+from tests.tiny import tiny_stage
 
 
 class Kept:
@@ -94,7 +96,9 @@ class Line:
         self.kept = Kept()
         self.conditions: list[tuple[str, str]] = []
         path = PartPath("s", self.kept, outputs=(), observe=self.observe, deadline_ms=60_000)
-        path.model = LiveModel(model, Thresholds(0.8, 1.0), "m 1", "0" * 12, None)
+        limits = Thresholds(0.8, 1.0)
+        pipeline = Pipeline([(tiny_stage(thresholds=limits), model)])
+        path.model = LiveModel(pipeline, {"anomaly": limits}, "m 1", "0" * 12, None)
         self.station = Station("s", make_camera, path, queue_frames=queue, observe=self.observe)
 
     def observe(self, kind: AlarmKind, text: str) -> None:

@@ -37,11 +37,13 @@ def test_the_graph_computes_what_the_fit_computed(
     plan: Plan, good: Good, fitted: Fitted, draw: Callable[..., Image]
 ) -> None:
     fresh = [draw(700), draw(701, spot_px=20)]
-    seen = collect([draw(seed) for seed in range(5)] + fresh, plan.input).features[-2:]
-    wanted = anomaly.fit(good.features, changes=good.changes, dims=plan.dims).map(seen)
+    features = collect([draw(seed) for seed in range(5)] + fresh, plan.input).features[-2:]
+    wanted = anomaly.fit(good.features, changes=good.changes, dims=plan.dims).map(features)
     judge = inspector(plan, fitted, "onnx")
     for image, row in zip(fresh, wanted, strict=True):
-        np.testing.assert_allclose(judge.inspect(image).map.reshape(-1), row, atol=1e-3)
+        seen = judge.inspect(image)
+        assert seen.map is not None
+        np.testing.assert_allclose(seen.map.reshape(-1), row, atol=1e-3)
 
 
 def test_a_bundle_passes_its_own_test_on_both_engines(
@@ -49,7 +51,7 @@ def test_a_bundle_passes_its_own_test_on_both_engines(
 ) -> None:
     pack(tmp_path / "drawn.bundle", plan, good, fitted)
     bundle = read_bundle(tmp_path / "drawn.bundle")
-    assert set(bundle.manifest.models) == {"onnx", "litert"}
+    assert set(bundle.manifest.stages[0].models) == {"onnx", "litert"}
     for engine in ("onnx", "litert"):
         results = self_test(bundle, engine, EngineSettings())
         assert sum(result.kind == "golden" for result in results) >= 4

@@ -29,6 +29,8 @@ def test_both_engines_see_the_same_map(
     for seed in range(6):
         image = draw(100 + seed, spot_px=12 if seed % 2 else 0)
         a, b = one.inspect(image), two.inspect(image)
+        assert a.map is not None
+        assert b.map is not None
         assert a.map.shape == b.map.shape == (6, 6)
         error = float(np.sqrt(((a.map - b.map) ** 2).mean() / (a.map**2).mean()))
         assert error < _MAP_TOLERANCE

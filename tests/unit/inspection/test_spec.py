@@ -14,7 +14,7 @@ from edge_agent.inspection.spec import Anomaly, Input
         ({"height": 7, "width": 8}, ">= 8"),
         ({"height": 8, "width": 8193}, "<= 8192"),
         ({"height": 8, "width": 8, "channels": 1}, "channels"),
-        ({"height": 8, "width": 8, "order": "RGB"}, "order"),
+        ({"height": 8, "width": 8, "order": "HSV"}, "order"),
         ({"height": 8, "width": 8, "mean": 0.5}, "unknown field `mean`"),
         ({"height": 8}, "missing required field `width`"),
         ({"height": 8, "width": 8, "roi": {"x": 2}}, "roi"),

@@ -27,7 +27,7 @@ FULL = record(
     verdict=Verdict.INVALID,
     causes=(Cause("brightness", "light 50% below the baseline", -50.0, "%"),),
     scores={"anomaly": 1.2345},
-    thresholds=Thresholds(0.8, 1.0),
+    thresholds={"anomaly": Thresholds(0.8, 1.0)},
     bundle="bracket 7",
     model="0123456789ab",
     engine="onnx",
@@ -54,7 +54,7 @@ def test_no_field_was_ever_taken_away() -> None:
     assert set(written["lighting"]) >= LIGHTING
     assert set(written["latency_us"]) >= {"queue", "lighting", "preprocess", "inference", "total"}
     assert set(written["causes"][0]) >= {"kind", "text", "size", "unit"}
-    assert set(written["thresholds"]) >= {"review", "ng"}
+    assert set(written["thresholds"]["anomaly"]) >= {"review", "ng"}
     assert set(written["truth"]) >= {"defect", "size_px", "x", "y"}
 
 

@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 
 from edge_agent.decision.verdict import Thresholds
 from edge_agent.errors import BundleError
+from edge_agent.inspection.spec import Stage
 from edge_agent.rollout import bundle as module
 from edge_agent.rollout.bundle import (
     MANIFEST,
-    Sample,
     decode_bundle,
     read_bundle,
     write_bundle,
 )
-from tests.tiny import png, tiny_files, tiny_manifest
+from tests.tiny import png, tiny_files, tiny_manifest, tiny_sample
 
 FILES = {"model.onnx": b"model", "golden.png": b"golden", "challenge.png": b"challenge" * 9}
 
@@ -65,9 +65,13 @@ def refusal(data: bytes) -> str:
 
 
 def with_manifest(data: bytes, **changes: Any) -> bytes:
-    """Change what the manifest of a bundle says; None takes a key out."""
+    """Change what the manifest of a bundle, or its one stage, says; None takes a key out."""
     content = members(data)
-    manifest = json.loads(content[MANIFEST]) | changes
+    manifest = json.loads(content[MANIFEST])
+    of_stage = {key: changes.pop(key) for key in Stage.__struct_fields__ if key in changes
+                and key not in manifest}  # fmt: skip
+    manifest["stages"][0] |= of_stage
+    manifest |= changes
     kept = {key: value for key, value in manifest.items() if value is not None}
     return packed({**content, MANIFEST: json.dumps(kept).encode()})
 
@@ -78,7 +82,7 @@ def with_manifest(data: bytes, **changes: Any) -> bytes:
 def test_what_is_written_is_read(small: Path) -> None:
     bundle = read_bundle(small)
     assert bundle.files == FILES
-    assert bundle.manifest.thresholds == Thresholds(100.0, 200.0)
+    assert bundle.manifest.thresholds == {"anomaly": Thresholds(100.0, 200.0)}
     assert bundle.manifest.files == {
         name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()
     }
@@ -207,7 +211,7 @@ def test_a_member_that_is_there_twice_is_refused(small: Path) -> None:
         ({"thresholds": {"review": 1.0, "ng": float("inf")}}, "manifest.json"),
         ({"tolerance": float("nan")}, "manifest.json"),
         ({"tolerance": 0.9}, "tolerance"),
-        ({"anomaly": {"top": 0}}, "anomaly"),
+        ({"task": {"kind": "anomaly", "top": 0}}, "top"),
         ({"files": {}}, "is not named in the manifest"),
     ],
 )  # fmt: skip
@@ -292,7 +296,7 @@ def sample_bundle(tmp_path: Path, data: bytes) -> module.Bundle:
     return write_bundle(tmp_path / "x.bundle", tiny_manifest(), files)
 
 
-GOLDEN = Sample(file="golden.png", kind="golden", score=1.0)
+GOLDEN = tiny_sample("golden.png", 1.0)
 
 
 def test_samples_come_back_as_the_camera_gave_them(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from edge_agent.decision.verdict import Thresholds
-from edge_agent.errors import BundleError, EngineError, UsageError
+from edge_agent.errors import BundleError, UsageError
 from edge_agent.inspection.chain import PATIENCE
 from edge_agent.inspection.engines import Choice, EngineSettings
 from edge_agent.lighting import Baseline
-from edge_agent.rollout.bundle import Bundle, Sample, write_bundle
+from edge_agent.rollout.bundle import Bundle, write_bundle
 from edge_agent.rollout.live import make_live
-from tests.tiny import fragile_onnx, picture, tiny_files, tiny_manifest, tiny_tflite
+from tests.tiny import fragile_onnx, picture, tiny_files, tiny_manifest, tiny_sample, tiny_tflite
 
 NOISE = np.random.default_rng(0)
 BASELINE = Baseline.learn(
@@ -29,8 +29,8 @@ def bundle(tmp_path: Path, baseline: bytes | None) -> Bundle:
 def test_a_live_model_has_what_a_record_needs(tmp_path: Path) -> None:
     made = bundle(tmp_path, BASELINE)
     live = make_live(made, "auto", EngineSettings())
-    assert live.inspector.inspect(picture(33)).score == 33.0
-    assert live.thresholds == Thresholds(100.0, 200.0)
+    assert live.pipeline.inspect(picture(33)).scores == {"anomaly": 33.0}
+    assert live.thresholds == {"anomaly": Thresholds(100.0, 200.0)}
     assert (live.bundle, live.digest) == ("tiny 1", made.digest[:12])
     assert live.watch is not None
     assert live.watch.baseline.encode() == BASELINE
@@ -67,8 +67,8 @@ LITERT, OPENVINO = Choice("litert", 2, "builtin"), Choice("openvino", 1, "gone")
 def two_engines(tmp_path: Path, files: dict[str, bytes], *, golden: float = 20.0) -> Bundle:
     """Make a bundle with both models; its golden sample has the score that is given."""
     samples = (
-        Sample(file="golden.png", kind="golden", score=golden),
-        Sample(file="challenge.png", kind="challenge", score=250.0),
+        tiny_sample("golden.png", golden),
+        tiny_sample("challenge.png", 250.0),
     )
     manifest = tiny_manifest(models=BOTH, samples=samples, tolerance=0.01)
     return write_bundle(tmp_path / "x.bundle", manifest, tiny_files() | files)
@@ -77,8 +77,8 @@ def two_engines(tmp_path: Path, files: dict[str, bytes], *, golden: float = 20.0
 def test_what_was_tuned_comes_first(tmp_path: Path) -> None:
     made = two_engines(tmp_path, {"model.tflite": tiny_tflite()})
     live = make_live(made, "auto", EngineSettings(), first=[LITERT], watch=False)
-    assert live.engines is not None
-    assert (live.engines.choice, live.inspector.engine, live.trouble) == (LITERT, "litert", "")
+    assert live.engines["anomaly"].choice == LITERT
+    assert (live.pipeline.engine, live.trouble) == ("litert", "")
 
 
 def test_a_tuned_choice_that_cannot_be_loaded_is_one_warning(
@@ -87,8 +87,7 @@ def test_a_tuned_choice_that_cannot_be_loaded_is_one_warning(
     made = two_engines(tmp_path, {"model.tflite": tiny_tflite()})
     for broken in (OPENVINO, Choice("tpu")):
         live = make_live(made, "auto", EngineSettings(), first=[broken], watch=False)
-        assert live.engines is not None
-        assert live.engines.choice == Choice("onnx")
+        assert live.engines["anomaly"].choice == Choice("onnx")
         assert live.trouble == ""
         (warning,) = caplog.records
         assert f"the tuned choice ({broken}) cannot be used: " in warning.getMessage()
@@ -99,10 +98,11 @@ def test_an_engine_that_keeps_failing_gives_way_to_the_next(tmp_path: Path) -> N
     made = two_engines(tmp_path, {"model.onnx": fragile_onnx(), "model.tflite": tiny_tflite()})
     live = make_live(made, "auto", EngineSettings(), watch=False)
     for _ in range(PATIENCE - 1):
-        with pytest.raises(EngineError, match="engine onnx"):
-            live.inspector.inspect(picture(250))
-    assert live.inspector.inspect(picture(250)).score == 250.0
-    assert live.inspector.engine == "litert"
+        stop = live.pipeline.inspect(picture(250)).stop
+        assert stop is not None
+        assert "engine onnx" in stop.text
+    assert live.pipeline.inspect(picture(250)).scores == {"anomaly": 250.0}
+    assert live.pipeline.engine == "litert"
     assert "litert, 1 thread judges in its place" in live.trouble
 
 
@@ -116,7 +116,8 @@ def test_only_an_engine_that_holds_the_samples_takes_over(
     made = two_engines(tmp_path, files, golden=golden)
     live = make_live(made, "auto", EngineSettings(), watch=False)
     for _ in range(PATIENCE + 1):
-        with pytest.raises(EngineError, match="engine onnx"):
-            live.inspector.inspect(picture(250))
-    assert (live.inspector.engine, live.trouble) == ("onnx", "")
+        stop = live.pipeline.inspect(picture(250)).stop
+        assert stop is not None
+        assert "engine onnx" in stop.text
+    assert (live.pipeline.engine, live.trouble) == ("onnx", "")
     assert "litert, 1 thread cannot take over: engine litert: " in caplog.text

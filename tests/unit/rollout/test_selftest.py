@@ -8,18 +8,29 @@ from typing import Any
 import pytest
 from onnx import TensorProto
 
+from edge_agent.camera.frame import Image
 from edge_agent.decision.verdict import Thresholds, Verdict
 from edge_agent.errors import BundleError
 from edge_agent.inspection.engines import EngineSettings
+from edge_agent.inspection.pipeline import Pipeline
+from edge_agent.inspection.seen import Inspection
 from edge_agent.inspection.spec import Anomaly, Input
 from edge_agent.rollout.bundle import Bundle, Sample, read_bundle, write_bundle
-from edge_agent.rollout.loading import load_model
+from edge_agent.rollout.loading import load_pipeline
 from edge_agent.rollout.selftest import run_samples, self_test
-from tests.tiny import SIDE, tiny_files, tiny_manifest, tiny_onnx, tiny_tflite
+from tests.tiny import (
+    SIDE,
+    tiny_files,
+    tiny_manifest,
+    tiny_onnx,
+    tiny_sample,
+    tiny_stage,
+    tiny_tflite,
+)
 
 SETTINGS = EngineSettings()
-GOLDEN = Sample(file="golden.png", kind="golden", score=20.0)
-CHALLENGE = Sample(file="challenge.png", kind="challenge", score=250.0)
+GOLDEN = tiny_sample("golden.png", 20.0)
+CHALLENGE = tiny_sample("challenge.png", 250.0)
 
 
 @pytest.fixture
@@ -38,7 +49,7 @@ def test_a_good_bundle_holds(make: Any) -> None:
         ("golden", Verdict.OK, True),
         ("challenge", Verdict.NG, True),
     ]
-    assert [result.score for result in results] == [20.0, 250.0]
+    assert [result.scores for result in results] == [{"anomaly": 20.0}, {"anomaly": 250.0}]
 
 
 @pytest.mark.parametrize(
@@ -86,15 +97,13 @@ def test_a_score_that_is_no_number_never_holds(make: Any) -> None:
     class Blind:
         engine = "blind"
 
-        def inspect(self, _image: object) -> Any:
-            class Seen:
-                score = float("nan")
-
-            return Seen
+        def inspect(self, image: Image) -> Inspection:
+            assert image.size
+            return Inspection(float("nan"), None, 0, 0)
 
         def close(self) -> None: ...
 
-    results = run_samples(make(), Blind())
+    results = run_samples(make(), Pipeline([(tiny_stage(), Blind())]))
     assert [result.verdict for result in results] == [Verdict.INVALID] * 2
     assert not any(result.holds for result in results)
 
@@ -102,23 +111,23 @@ def test_a_score_that_is_no_number_never_holds(make: Any) -> None:
 def test_auto_takes_the_first_engine_that_loads_the_model(make: Any) -> None:
     both = {"model.tflite": tiny_tflite()}
     names = {"onnx": "model.onnx", "litert": "model.tflite"}
-    assert load_model(make(both, models=names), "auto", SETTINGS).engine == "onnx"
-    assert load_model(make(both, models=names), "litert", SETTINGS).engine == "litert"
+    assert load_pipeline(make(both, models=names), "auto", SETTINGS).engine == "onnx"
+    assert load_pipeline(make(both, models=names), "litert", SETTINGS).engine == "litert"
     broken = both | {"model.onnx": b"broken"}
-    assert load_model(make(broken, models=names), "auto", SETTINGS).engine == "litert"
+    assert load_pipeline(make(broken, models=names), "auto", SETTINGS).engine == "litert"
     results = self_test(make(broken, models=names), "auto", SETTINGS)
     assert all(result.holds for result in results)
 
 
 def test_a_bundle_that_no_engine_can_run_says_why_for_each(make: Any) -> None:
     with pytest.raises(BundleError) as caught:
-        load_model(make({"model.onnx": b"broken"}), "auto", SETTINGS)
+        load_pipeline(make({"model.onnx": b"broken"}), "auto", SETTINGS)
     assert "cannot be run: engine onnx: refuses the model" in str(caught.value)
     assert "; no model for engine litert" in str(caught.value)
     with pytest.raises(BundleError, match="no model for engine litert"):
-        load_model(make(), "litert", SETTINGS)
+        load_pipeline(make(), "litert", SETTINGS)
     with pytest.raises(BundleError, match="no model for engine tpu"):
-        load_model(make(), "tpu", SETTINGS)
+        load_pipeline(make(), "tpu", SETTINGS)
     wrong = make({"model.onnx": tiny_onnx(dtype=TensorProto.FLOAT)})
     with pytest.raises(BundleError, match="the model's input is tensor"):
         self_test(wrong, "auto", SETTINGS)
@@ -129,7 +138,7 @@ def test_a_bundle_that_no_engine_can_run_says_why_for_each(make: Any) -> None:
 def test_a_sample_that_cannot_be_looked_at_is_named(make: Any) -> None:
     with pytest.raises(BundleError, match=r"sample golden\.png is not an 8-bit"):
         self_test(make({"golden.png": b"x"}), "auto", SETTINGS)
-    two = make({"model.onnx": tiny_onnx(outputs=("a", "b"))}, anomaly=Anomaly(top=2))
+    two = make({"model.onnx": tiny_onnx(outputs=("a", "b"))}, task=Anomaly(top=2))
     with pytest.raises(BundleError, match=r"sample golden\.png: which of the model's outputs"):
         self_test(two, "auto", SETTINGS)
 

@@ -20,7 +20,7 @@ from calibration.evaluation.pixels import (
     shrink_mask,
     spread_map,
 )
-from edge_agent.camera.roi import Roi
+from edge_agent.inspection.seen import Box
 
 
 def _mask(rows: int, columns: int, *boxes: tuple[int, int, int, int]) -> Mask:
@@ -114,7 +114,7 @@ def test_a_tiny_region_keeps_a_cell() -> None:
 
 
 def test_outside_the_roi_nothing_is_found() -> None:
-    grid = spread_map(np.ones((4, 4), np.float32), Roi(0.5, 0.0, 0.5, 1.0), 10, 20)
+    grid = spread_map(np.ones((4, 4), np.float32), Box(0.5, 0.0, 0.5, 1.0), 10, 20)
     assert np.isneginf(grid[:, :10]).all()
     assert (grid[:, 10:] == 1.0).all()
     counts = count_pixels(grid, None, bin_edges([np.ones((4, 4), np.float32)]))
