@@ -2,7 +2,8 @@
 
 Format: activations uint8, weights int8, biases int32. In onnxruntime on x86 uint8 activations run
 twice as fast as int8 ones (4.2 against 8.0 ms at 256 x 256), and int8 weights twice as fast as
-uint8 ones. Their one weakness, saturating sums where VNNI is missing, `models.rounding` rules out.
+uint8 ones. Their one weakness, saturating sums where VNNI is missing, the rounding rules out
+(`calibration.quantizing.rounding`).
 
 Stem and first depthwise stay in float: their filters have gains up to 18, which no step size
 serves, and in float they cost no time.
@@ -17,8 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.graph import Graph
+from calibration.quantizing.rounding import (
+    Form,
+    neighbours,
+    round_weights,
+    second_moment,
+    steps_of,
+)
 from models.lite0 import DEPTHS, IMAGE, Layer, convolution, float_graph, pixels
-from models.rounding import round_weights, second_moment, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -67,8 +74,9 @@ def quantize(network: Sequence[Layer], images: Iterable[Image]) -> Quantized:
     codes = {}
     for layer in network:
         if layer.name not in FLOAT_LAYERS:
-            scale = steps_of(layer)
-            weight = round_weights(layer.weight, scale, moments[layer.name])
+            scale = steps_of(layer.weight, layer.groups)
+            pairs = neighbours(layer.weight, layer.groups)
+            weight = round_weights(layer.weight, scale, moments[layer.name], pairs)
             codes[layer.name] = Codes(weight, scale, layer.bias)
     result = Quantized(steps, codes)
     for layer in network:  # in order: each correction sees those before it
@@ -96,6 +104,16 @@ def int8_graph(network: Sequence[Layer], quantized: Quantized) -> onnx.ModelProt
         _through(graph, tap, quantized.steps[tap], written, to=tap)
         graph.output(tap, (1, depth, None, None))
     return graph.model()
+
+
+def form_of(layer: Layer) -> Form:
+    """Say how a layer's filters lie on its input."""
+    before, after = layer.padding
+    size = layer.weight.shape[2]
+    return Form(
+        kernel=(size, size), strides=(layer.stride, layer.stride),
+        pads=(before, before, after, after), groups=layer.groups,
+    )  # fmt: skip
 
 
 def _raw(layer: Layer) -> str:
@@ -159,7 +177,7 @@ def _observe(
             means[name] = means[name] + value.mean(axis=(0, 2, 3)) / len(images)
         for layer in network:
             if layer.name not in FLOAT_LAYERS:
-                moment = second_moment(layer, values[layer.source])
+                moment = second_moment(values[layer.source][0], form_of(layer))
                 moments[layer.name] = moments.get(layer.name, 0.0) + moment
     return {name: _step(low[name], high[name]) for name in names}, moments, means
 

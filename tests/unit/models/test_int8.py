@@ -13,7 +13,6 @@ from edge_agent.inspection.engines import EngineSettings, Outputs, load_engine
 from models import int8, lite0
 from models.lite0 import DEPTHS, Layer
 from models.pictures import pictures
-from models.rounding import round_weights, second_moment
 from models.weights import package_weights, read_weights
 
 _SIZE = 128
@@ -87,22 +86,6 @@ def test_channels_are_bgr(network: list[Layer]) -> None:
     plain = weights["_conv_stem.weight"]
     gain = weights["_bn0.weight"] / np.sqrt(weights["_bn0.running_var"] + 1e-3)
     np.testing.assert_allclose(stem[:, 0], plain[:, 2] * gain[:, None, None], rtol=1e-5)
-
-
-def test_compensated_rounding_beats_plain_rounding() -> None:
-    rng = np.random.default_rng(3)
-    mixed = rng.normal(size=(16, 16)) @ np.diag(np.linspace(3, 0.1, 16))
-    seen = (mixed @ rng.normal(size=(16, 4000))).astype(np.float32).reshape(1, 16, 40, 100)
-    weight = rng.normal(size=(8, 16, 1, 1)).astype(np.float32)
-    layer = Layer(name="x", source="y", weight=weight, bias=np.zeros(8, np.float32))
-    scale = (np.abs(weight).max(axis=(1, 2, 3)) / 7).astype(np.float32)  # coarse, to see it
-    codes = round_weights(weight, scale, second_moment(layer, seen))
-    flat = seen.reshape(16, -1)
-    step = scale[:, None]
-    wanted = weight.reshape(8, 16) @ flat
-    compensated = np.abs(codes.reshape(8, 16) * step @ flat - wanted).mean()
-    plain = np.abs(np.rint(weight.reshape(8, 16) / step) * step @ flat - wanted).mean()
-    assert compensated < 0.9 * plain
 
 
 def test_no_pair_of_weights_can_saturate_sixteen_bits() -> None:
