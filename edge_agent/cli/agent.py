@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import sys
-from importlib.metadata import entry_points
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -190,24 +191,41 @@ app.add_typer(bundle_verbs.app, name="bundle")
 app.add_typer(config_verbs.app, name="config")
 
 
-def add_verbs(wanted: str) -> None:
-    """Add the verbs that other packages bring (entry points of the group `edge_agent.verbs`).
+def add_verbs(wanted: Sequence[str]) -> None:
+    """Add the verbs that other packages bring, by entry points.
 
-    An entry names a function (one verb) or a typer app (a group of them). They are loaded only
-    when one of them is asked for, or all for the help: the agent itself never waits for them.
+    The group `edge_agent.verbs` holds verbs of `edge-agent`, and `edge_agent.verbs.bundle` those
+    of `edge-agent bundle`. An entry names a function (one verb) or a typer app (a group of them).
+    They are loaded only when one of them is asked for, or all for the help: the agent itself never
+    waits for them.
+
+    Args:
+        wanted: The command line behind the program's name.
     """
+    first, second = [*wanted, "", ""][:2]
     for entry in entry_points(group="edge_agent.verbs"):
-        if wanted in {entry.name, "", "-h", "--help"}:
-            verb = entry.load()
-            if isinstance(verb, typer.Typer):
-                app.add_typer(verb, name=entry.name)
-            else:
-                app.command(entry.name)(verb)
+        if first in {entry.name, *_HELP}:
+            _add(app, entry)
+    if first == "bundle":
+        for entry in entry_points(group="edge_agent.verbs.bundle"):
+            if second in {entry.name, *_HELP}:
+                _add(bundle_verbs.app, entry)
+
+
+_HELP = ("", "-h", "--help")
+
+
+def _add(group: typer.Typer, entry: EntryPoint) -> None:
+    verb = entry.load()
+    if isinstance(verb, typer.Typer):
+        group.add_typer(verb, name=entry.name)
+    else:
+        group.command(entry.name)(verb)
 
 
 def main() -> None:
     """Run the command line."""
-    add_verbs(sys.argv[1] if len(sys.argv) > 1 else "")
+    add_verbs(sys.argv[1:])
     run_app(app)
 
 

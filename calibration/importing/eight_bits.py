@@ -1,0 +1,118 @@
+"""Bring an imported ONNX model to int8, and say what that cost on the images it was calibrated on.
+
+The float model is kept where int8 changes more than `MOST_CHANGED` of the verdicts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from calibration.importing import looking
+from edge_agent.decision.verdict import judge
+from edge_agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx
+
+    from edge_agent.camera.frame import Image
+    from edge_agent.inspection.spec import Stage
+
+MOST_CHANGED = 0.02
+"""Share of the verdicts that may change before the float model is kept."""
+
+MOST_IMAGES = 64
+"""Images that a model is calibrated on at most."""
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of the two is in the bundle, and why.
+
+    Attributes:
+        model: Its bytes.
+        int8: Whether it is the one in eight bits.
+        text: What was compared and found, for people.
+        notes: What the quantization has to say.
+    """
+
+    model: bytes
+    int8: bool
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """The scores of the same images by both.
+
+    Attributes:
+        images: How many.
+        changed: Verdicts that are another.
+        largest: Change of a score.
+        mean: Change of a score.
+    """
+
+    images: int
+    changed: int
+    largest: float
+    mean: float
+
+    @property
+    def good(self) -> bool:
+        """Whether int8 says what float says."""
+        return self.changed <= MOST_CHANGED * self.images
+
+    def __str__(self) -> str:
+        """Say it to people."""
+        return (
+            f"on {self.images} calibration images {self.changed} verdicts changed from float to "
+            f"int8; scores by {self.mean:.3g} on average, {self.largest:.3g} at most"
+        )
+
+
+def choose(model: onnx.ModelProto, stage: Stage, images: Sequence[Image]) -> Choice:
+    """Quantize a model, compare it with itself in float, and choose.
+
+    Args:
+        model: As `convert.convert` makes it.
+        stage: With its thresholds.
+        images: As the station sees them.
+
+    Raises:
+        UsageError: There are no images.
+    """
+    if not images:
+        raise UsageError("--calibrate: holds no image that can be read")
+    from calibration.quantizing.quantize import quantize  # noqa: PLC0415 - heavy
+
+    plain = model.SerializeToString(deterministic=True)
+    pixels = list(looking.pixels_of(stage, plain, images))
+    try:
+        made = quantize(model, pixels)
+    except UsageError as error:
+        return Choice(model=plain, int8=False, text=f"float: {error}")
+    coded = made.model.SerializeToString(deterministic=True)
+    found = compare(stage, plain, coded, images)
+    if found.good:
+        return Choice(model=coded, int8=True, text=f"int8: {found}", notes=made.notes)
+    text = f"float: int8 differs too much ({found}): give more and more typical images"
+    return Choice(model=plain, int8=False, text=text, notes=made.notes)
+
+
+def compare(stage: Stage, plain: bytes, coded: bytes, images: Sequence[Image]) -> Compared:
+    """Hold the scores of two models against each other."""
+    rows = [np.array(looking.scores(stage, model, images)) for model in (plain, coded)]
+    verdicts = [
+        [judge(float(each), stage.thresholds, ()).verdict for each in row]
+        if stage.thresholds else [] for row in rows
+    ]  # fmt: skip
+    apart = np.abs(rows[0] - rows[1])
+    return Compared(
+        images=len(images),
+        changed=sum(one is not other for one, other in zip(*verdicts, strict=True)),
+        largest=float(apart.max()),
+        mean=float(apart.mean()),
+    )

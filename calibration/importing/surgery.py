@@ -1,0 +1,408 @@
+"""Change an ONNX graph: fix its sizes, let it take the camera's pixels, cut off outputs.
+
+Nothing here knows a library: what is to be done is told by the values of `facts`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from calibration.importing.facts import Normalisation, Sizes
+from edge_agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import onnx
+
+PIXELS = "pixels"
+"""Name of the input of every imported model."""
+
+_STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
+_FLOATS = {1: "float32", 10: "float16", 11: "float64"}
+_DTYPES = _FLOATS | {2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool"}
+
+
+# --- what a graph says ---------------------------------------------------------------------------
+
+
+def metadata(model: onnx.ModelProto) -> dict[str, str]:
+    """Return what the exporter wrote of the model, by key."""
+    return {each.key: each.value for each in model.metadata_props}
+
+
+def dtype_of(value: onnx.ValueInfoProto) -> str:
+    """Return the name of the numbers of an input or output."""
+    return _DTYPES.get(value.type.tensor_type.elem_type, "unknown numbers")
+
+
+def shape_of(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    """Return the shape of an input or output; None for a side that is not fixed."""
+    sides = value.type.tensor_type.shape.dim
+    return tuple(side.dim_value if side.dim_value > 0 else None for side in sides)
+
+
+def check_operators(model: onnx.ModelProto) -> None:
+    """Refuse operators that only the maker's own runtime has.
+
+    Raises:
+        UsageError: There are some.
+    """
+    own = {(function.domain, function.name) for function in model.functions}
+    custom = sorted(
+        {
+            f"{node.domain}::{node.op_type}"
+            for node in _nodes(model.graph)
+            if node.domain not in _STANDARD and (node.domain, node.op_type) not in own
+        }
+    )
+    if custom:
+        raise UsageError(
+            f"the model has custom operators ({', '.join(custom[:5])}), which no engine here has: "
+            "export it with standard ONNX operators alone"
+        )
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
+
+
+def input_of(model: onnx.ModelProto) -> Sizes:
+    """Return what the model takes.
+
+    Raises:
+        UsageError: It has several inputs, or one that is no image.
+    """
+    known = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in known]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs) or "none"
+        raise UsageError(
+            f"the model has {len(inputs)} inputs ({names}); one image is all that a station has: "
+            "export it so that the others are constants"
+        )
+    value = inputs[0]
+    shape, dtype = shape_of(value), dtype_of(value)
+    if len(shape) != 4 or dtype not in {"float32", "float16", "float64", "uint8"}:
+        raise UsageError(
+            f"the model's input {value.name!r} is {dtype} {_show(shape)}, not an image: it must be "
+            "float or uint8 of four dimensions (batch, channels, height, width, or channels last)"
+        )
+    last = shape[1] not in {1, 3} and shape[3] in {1, 3}
+    channels = shape[3] if last else shape[1]
+    if channels not in {1, 3}:
+        raise UsageError(
+            f"the model's input {value.name!r} is {_show(shape)}: a camera gives 1 channel (grey) "
+            "or 3 (colour): export a model of 1 or 3 fixed channels"
+        )
+    rows, columns = (shape[1], shape[2]) if last else (shape[2], shape[3])
+    return Sizes(value.name, shape[0], rows, columns, channels, last, dtype)
+
+
+def constants(model: onnx.ModelProto) -> dict[str, npt.NDArray[Any]]:
+    """Return the small constants of a graph, by name."""
+    from onnx import numpy_helper  # noqa: PLC0415 - heavy
+
+    found = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in model.graph.initializer
+        if int(np.prod(tensor.dims)) <= 4096
+    }
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    found[node.output[0]] = numpy_helper.to_array(attribute.t)
+    return found
+
+
+def producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    """Return the node that writes each tensor."""
+    return {name: node for node in model.graph.node for name in node.output if name}
+
+
+# --- sizes ---------------------------------------------------------------------------------------
+
+
+def fix(model: onnx.ModelProto, sizes: Sizes, size: tuple[int, int]) -> onnx.ModelProto:
+    """Return the model for images of one size, its constants folded.
+
+    The batch becomes 1, where the graph lets it; otherwise it stays, and `take_pixels` fills it.
+
+    Raises:
+        UsageError: It cannot be run at that size.
+    """
+    batch = sizes.batch or 1
+    reason = ""
+    for count in dict.fromkeys((1, batch)):
+        try:
+            fixed = simplify(_with_input(model, sizes, count, size))
+        except UsageError as error:
+            reason = str(error)
+        else:
+            return fixed
+    raise UsageError(
+        f"the model cannot be brought to images of {size[1]} x {size[0]} ({reason}): give the size "
+        "it was trained with (--input HxW), or export it with fixed sizes"
+    )
+
+
+def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Fold what is constant, leave out what does nothing, and work the shapes out.
+
+    Raises:
+        UsageError: ONNX Runtime cannot load or run the model.
+    """
+    import onnx  # noqa: PLC0415 - heavy
+    import onnxruntime as ort  # noqa: PLC0415 - heavy
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory(prefix="edge-import-") as folder:
+        options.optimized_model_filepath = f"{folder}/model.onnx"
+        session = open_session(model, options)
+        run(session, 0)
+        del session
+        simple = onnx.load(options.optimized_model_filepath)
+    domains = {node.domain for node in _nodes(simple.graph)}
+    kept = [each for each in simple.opset_import if each.domain in domains | {""}]
+    del simple.opset_import[:]
+    simple.opset_import.extend(kept)
+    for place, node in enumerate(simple.graph.node):
+        node.name = f"{node.op_type}_{place}"
+    return simple
+
+
+def open_session(model: onnx.ModelProto, options: Any = None) -> Any:
+    """Load a model.
+
+    Raises:
+        UsageError: ONNX Runtime refuses it.
+    """
+    import onnxruntime as ort  # noqa: PLC0415 - heavy
+
+    if options is None:
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+    try:
+        return ort.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its errors share no base class
+        raise UsageError(f"ONNX Runtime refuses the model: {_line(error)}") from error
+
+
+def run(session: Any, seed: int) -> dict[str, npt.NDArray[Any]]:
+    """Run a model once on noise.
+
+    Raises:
+        UsageError: It fails.
+    """
+    entry = session.get_inputs()[0]
+    rng = np.random.default_rng(seed)
+    pixels: npt.NDArray[Any]
+    if "uint8" in entry.type:
+        pixels = rng.integers(0, 256, entry.shape, np.uint8)
+    else:
+        kinds = {"tensor(float16)": "float16", "tensor(double)": "float64"}
+        pixels = rng.random(entry.shape).astype(kinds.get(entry.type, "float32"))
+    names = [output.name for output in session.get_outputs()]
+    try:
+        return dict(zip(names, session.run(names, {entry.name: pixels}), strict=True))
+    except Exception as error:  # as above
+        raise UsageError(f"the model fails when it runs: {_line(error)}") from error
+
+
+def _with_input(
+    model: onnx.ModelProto, sizes: Sizes, batch: int, size: tuple[int, int]
+) -> onnx.ModelProto:
+    """Return a copy whose input is fixed, and whose other shapes are to be worked out anew."""
+    fixed = type(model)()
+    fixed.CopyFrom(model)
+    rows, columns = size
+    sides = (batch, rows, columns, sizes.channels)
+    sides = sides if sizes.last else (batch, sizes.channels, rows, columns)
+    value = next(each for each in fixed.graph.input if each.name == sizes.name)
+    for dim, side in zip(value.type.tensor_type.shape.dim, sides, strict=True):
+        dim.Clear()
+        dim.dim_value = side
+    for output in fixed.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    del fixed.graph.value_info[:]
+    return fixed
+
+
+# --- pixels --------------------------------------------------------------------------------------
+
+
+def take_pixels(model: onnx.ModelProto, normalisation: Normalisation) -> int:
+    """Put in front of a graph of fixed size what makes its input of a camera's pixels.
+
+    Returns:
+        How many images the graph looks at in one run; each is the same one.
+    """
+    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - heavy
+
+    sizes = input_of(model)
+    assert sizes.batch, "the graph was fixed"
+    steps: list[tuple[str, list[str], dict[str, Any]]] = []
+    if not sizes.last:
+        steps.append(("Transpose", [], {"perm": [0, 3, 1, 2]}))
+    if sizes.dtype != "uint8":
+        steps.append(("Cast", [], {"to": TensorProto.FLOAT}))
+        factor, offset = normalisation.of(sizes.channels)
+        for op, row, idle in (("Mul", factor, 1.0), ("Add", offset, 0.0)):
+            if set(row) == {idle}:
+                continue
+            values = np.asarray(row[:1] if len(set(row)) == 1 else row, np.float32)
+            shaped = values.reshape((-1,) if sizes.last else (-1, 1, 1))
+            model.graph.initializer.append(numpy_helper.from_array(shaped, f"edge.{op}.by"))
+            steps.append((op, [f"edge.{op}.by"], {}))
+    if sizes.dtype in {"float16", "float64"}:
+        own = {"float16": TensorProto.FLOAT16, "float64": TensorProto.DOUBLE}
+        steps.append(("Cast", [], {"to": own[sizes.dtype]}))
+    name, nodes = PIXELS, []
+    if sizes.batch > 1:
+        steps.append(("Concat", [], {"axis": 0}))
+    for place, (op, more, attributes) in enumerate(steps):
+        read = [name] * sizes.batch if op == "Concat" else [name, *more]
+        name = f"edge.{place}"
+        nodes.append(helper.make_node(op, read, [name], name=f"edge.{place}.{op}", **attributes))
+    _prepend(model, sizes, nodes, name)
+    return sizes.batch
+
+
+def _prepend(model: onnx.ModelProto, sizes: Sizes, nodes: list[onnx.NodeProto], name: str) -> None:
+    """Put nodes before all others; what read the old input reads `name`."""
+    from onnx import TensorProto, helper  # noqa: PLC0415 - heavy
+
+    for node in model.graph.node:
+        for place, read in enumerate(node.input):
+            if read == sizes.name:
+                node.input[place] = name
+    rest = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes, *rest])
+    shape = (1, sizes.height, sizes.width, sizes.channels)
+    del model.graph.input[:]
+    model.graph.input.append(helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, shape))
+
+
+# --- outputs -------------------------------------------------------------------------------------
+
+
+def keep_outputs(model: onnx.ModelProto, outputs: Mapping[str, str], *, repeated: int = 1) -> None:
+    """Make some tensors the only outputs, float32 and for one image, and drop what they need not.
+
+    Args:
+        model: Changed in place.
+        outputs: New name by tensor.
+        repeated: How many times the graph looks at the image; the first is kept.
+    """
+    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - heavy
+
+    _make_room(model, set(outputs.values()) - set(outputs))
+    del model.graph.output[:]
+    for tensor in outputs:
+        model.graph.output.add().name = tensor
+    types = {value.name: value.type for value in open_session(model).get_outputs()}
+    del model.graph.output[:]
+    for tensor, name in outputs.items():
+        _rename(model, tensor, source := f"{name}.inner")
+        if repeated > 1:
+            bounds = [f"{name}.edge.{number}" for number in (0, 1)]
+            for number, bound in enumerate(bounds):
+                value = numpy_helper.from_array(np.array([number], np.int64), bound)
+                model.graph.initializer.append(value)
+            read = [source, *bounds, bounds[0]]
+            source = f"{name}.edge.first"
+            model.graph.node.append(helper.make_node("Slice", read, [source], name=f"{name}.first"))
+        if types[tensor] == "tensor(float)":
+            _rename(model, source, name)
+        else:
+            cast = helper.make_node(
+                "Cast", [source], [name], name=f"{name}.Cast", to=TensorProto.FLOAT
+            )
+            model.graph.node.append(cast)
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    _drop_unread(model)
+
+
+def append(model: onnx.ModelProto, op: str, inputs: Sequence[str], **attributes: Any) -> str:
+    """Append a node and return the name of what it writes."""
+    from onnx import helper  # noqa: PLC0415 - heavy
+
+    name = f"edge.{op}.{len(model.graph.node)}"
+    model.graph.node.append(helper.make_node(op, inputs, [name], name=name, **attributes))
+    return name
+
+
+def constant(model: onnx.ModelProto, value: npt.ArrayLike) -> str:
+    """Store a constant and return its name."""
+    from onnx import numpy_helper  # noqa: PLC0415 - heavy
+
+    name = f"edge.constant.{len(model.graph.initializer)}"
+    model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    return name
+
+
+def _make_room(model: onnx.ModelProto, names: set[str]) -> None:
+    """Rename tensors that have the names that outputs are to have."""
+    taken = {tensor.name for tensor in model.graph.initializer}
+    taken |= {name for node in model.graph.node for name in node.output}
+    for name in names & taken:
+        _rename(model, name, f"{name}.inner")
+
+
+def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
+    for node in _nodes(model.graph):
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name == old:
+                    names[place] = new
+    for tensor in model.graph.initializer:
+        if tensor.name == old:
+            tensor.name = new
+
+
+def _drop_unread(model: onnx.ModelProto) -> None:
+    """Leave out nodes and constants that no output needs."""
+    needed = {value.name for value in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):  # they are in the order in which they run
+        if needed & set(node.output):
+            kept.append(node)
+            needed |= _read_by(node)
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(kept))
+    tensors = [tensor for tensor in model.graph.initializer if tensor.name in needed]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(tensors)
+    del model.graph.value_info[:]
+
+
+def _read_by(node: onnx.NodeProto) -> set[str]:
+    names = set(node.input)
+    for attribute in node.attribute:
+        for inner in (attribute.g, *attribute.graphs):
+            for each in inner.node:
+                names |= _read_by(each)
+            names |= {value.name for value in inner.output}
+    return names
+
+
+def _show(shape: Sequence[int | None]) -> str:
+    return f"[{', '.join('?' if side is None else str(side) for side in shape)}]"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:240]
