@@ -18,6 +18,7 @@ from edge_agent.camera.roi import Roi
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from calibration.anomaly import Floats
     from edge_agent.camera.frame import Image
@@ -30,17 +31,18 @@ _PIXELS_PER_MARK = 6500
 _SEED = 77
 
 
-def changes(frames: Sequence[Image], spec: Input) -> Floats:
+def changes(frames: Sequence[Image], spec: Input, *, trunk: Path | None = None) -> Floats:
     """Plant marks on good parts; return how the features of each cell change.
 
     Args:
         frames: Good parts, HxWx3 BGR or HxW grey, uint8; at most `PARTS` are used, evenly.
         spec: What the model looks at.
+        trunk: The trunk's file; the int8 one by default.
 
     Returns:
         float32 (cells of all parts, channels).
     """
-    extractor = Extractor(msgspec.structs.replace(spec, roi=Roi()))
+    extractor = Extractor(msgspec.structs.replace(spec, roi=Roi()), trunk=trunk)
     rng = np.random.default_rng(_SEED)
     count = min(PARTS, len(frames))
     found = []

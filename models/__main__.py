@@ -1,4 +1,4 @@
-"""`python -m models`: make the int8 trunk and the reference bundle anew.
+"""`python -m models`: make the trunks, int8 and float, and the reference bundle anew.
 
 Example: python -m models --only bundle
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 TRUNK = FOLDER / "trunk" / "lite0_int8.onnx"
+FLOAT_TRUNK = FOLDER / "trunk" / "lite0_float.onnx"
 BUNDLE = FOLDER / "simulated_line.bundle"
 CARD = FOLDER / "simulated_line.md"
 
@@ -46,13 +47,13 @@ def main(
     console = Console(stderr=True)
     if only is not Step.BUNDLE:
         with console.status("Quantizing the trunk"):
-            make_trunk(out / TRUNK.relative_to(FOLDER))
+            make_trunk(out / TRUNK.relative_to(FOLDER), out / FLOAT_TRUNK.relative_to(FOLDER))
     if only is not Step.TRUNK:
         make_bundle(out / BUNDLE.name, out / CARD.name, console)
 
 
-def make_trunk(path: Path) -> None:
-    """Write the int8 trunk."""
+def make_trunk(path: Path, plain: Path) -> None:
+    """Write the int8 trunk, and the float one that it is compared with."""
     from models import int8, lite0, weights  # noqa: PLC0415 - these need onnx
     from models.pictures import pictures  # noqa: PLC0415
 
@@ -60,8 +61,9 @@ def make_trunk(path: Path) -> None:
     quantized = int8.quantize(network, pictures(_PICTURES, _SIZE, seed=_SEED))
     model = int8.int8_graph(network, quantized)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
-    typer.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+    for file, made in ((path, model), (plain, lite0.half_graph(network))):
+        file.write_bytes(made.SerializeToString(deterministic=True))
+        typer.echo(f"{file}: {file.stat().st_size / 1e6:.2f} MB")
 
 
 def make_bundle(path: Path, card: Path, console: Console) -> None:

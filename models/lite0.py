@@ -115,6 +115,23 @@ def float_graph(network: Sequence[Layer]) -> onnx.ModelProto:
     return graph.model()
 
 
+def half_graph(network: Sequence[Layer]) -> onnx.ModelProto:
+    """Write the float trunk with its weights in half precision: half the file, the same results.
+
+    Half precision is good to 2^-11, 66 dB, where int8 has about 23; runtimes expand the weights
+    once, when they load the model.
+    """
+    graph = Graph("efficientnet_lite0")
+    pixels(graph)
+    for layer in network:
+        convolution(graph, layer, weight=graph.cast(
+            graph.constant(layer.weight.astype(np.float16)), np.float32
+        ))  # fmt: skip
+    for tap in TAPS:
+        graph.output(tap, (1, DEPTHS[tap], None, None))
+    return graph.model()
+
+
 def pixels(graph: Graph) -> None:
     """Turn the camera's pixels into what the network was trained on: `IMAGE` to `pixels`."""
     graph.input(IMAGE, (1, "height", "width", 3), np.uint8)
@@ -124,12 +141,18 @@ def pixels(graph: Graph) -> None:
     graph.node("DequantizeLinear", planes, scale, zero, to="pixels")
 
 
-def convolution(graph: Graph, layer: Layer) -> None:
-    """Append one layer in float; the sums before clipping or skip are `NAME.sums`."""
+def convolution(graph: Graph, layer: Layer, *, weight: str = "") -> None:
+    """Append one layer in float; the sums before clipping or skip are `NAME.sums`.
+
+    Args:
+        graph: What to append to.
+        layer: What to append.
+        weight: The tensor that holds its weights; a constant of their own by default.
+    """
     before, after = layer.padding
     size = layer.weight.shape[2]
     value = graph.node(
-        "Conv", layer.source, graph.constant(layer.weight), graph.constant(layer.bias),
+        "Conv", layer.source, weight or graph.constant(layer.weight), graph.constant(layer.bias),
         kernel_shape=[size, size], pads=[before, before, after, after],
         strides=[layer.stride, layer.stride], group=layer.groups, to=f"{layer.name}.sums",
     )  # fmt: skip

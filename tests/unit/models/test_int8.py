@@ -7,7 +7,7 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from calibration.features import load_trunk
+from calibration.features import load_trunk, trunk_file
 from edge_agent.camera.frame import Image
 from edge_agent.inspection.engines import EngineSettings, Outputs, load_engine
 from models import int8, lite0
@@ -115,3 +115,13 @@ def test_pictures_are_the_same_for_a_seed_and_reach_both_ends() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[1], other[1])
     assert (first[0].min(), first[0].max()) == (0, 255)
+
+
+def test_the_shipped_float_trunk_is_the_float_trunk(
+    network: list[Layer], fresh: list[Image]
+) -> None:
+    shipped = load_trunk(_SIZE, _SIZE, path=trunk_file().with_name("lite0_float.onnx"))
+    wanted = _run(_float_bytes(network), fresh)
+    got = _run(shipped.SerializeToString(), fresh)
+    for tap in DEPTHS:
+        assert _sqnr_db([each[tap] for each in wanted], [each[tap] for each in got]) > 55.0
