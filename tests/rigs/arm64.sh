@@ -1,6 +1,7 @@
 #!/bin/bash
-# Run the shipped bundle's self-test as an arm64 device would, under emulation. Needs root, Debian, and
-# its package registry and PyPI; about two minutes. Not part of the tests.
+# Show what arm64 makes of int8 models, under emulation: which formats it counts right (formats.py), with
+# and without the dot product instructions, and the shipped bundle's self-test on each engine. Needs root,
+# Debian, and its package registry and PyPI; about three minutes. Not part of the tests.
 #
 #   tests/rigs/arm64.sh FOLDER    FOLDER holds the arm64 system; made when missing, 1.2 GB
 #
@@ -34,14 +35,19 @@ make_system() {
   python3 -m pip install --quiet --target "$root/site" --constraint "$here/deploy/lock.txt" \
     --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux2014_aarch64 \
     --python-version 3.11 --only-binary :all: \
-    numpy onnxruntime opencv-python-headless msgspec paho-mqtt backports.zstd rich typer ai-edge-litert
+    numpy onnxruntime opencv-python-headless msgspec paho-mqtt backports.zstd rich typer ai-edge-litert onnx
 }
 
 [ -x "$root/usr/bin/qemu-aarch64-static" ] || make_system
 rm -rf "$root/app" && mkdir "$root/app"
-cp -r "$here/edge_agent" "$here/models" "$root/app/"
+cp -r "$here/edge_agent" "$here/models" "$here/calibration" "$here/tests" "$root/app/"
 for each in proc dev sys; do mount --bind "/$each" "$root/$each"; done
 trap 'umount "$root/proc" "$root/dev" "$root/sys"' EXIT
+for processor in cortex-a53 max; do   # without and with SDOT, I8MM
+  echo "== $processor"
+  PYTHONPATH=/site chroot "$root" /usr/bin/qemu-aarch64-static -cpu "$processor" /usr/bin/python3 \
+    /app/tests/rigs/formats.py
+done
 chroot "$root" /usr/bin/qemu-aarch64-static /usr/bin/python3 - <<'PYTHON'
 import platform
 import sys
