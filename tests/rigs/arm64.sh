@@ -62,5 +62,5 @@ from edge_agent.rollout.selftest import self_test
 bundle = read_bundle(Path("/app/models/simulated_line.bundle"))
 for engine in ("onnx", "litert"):
     for result in self_test(bundle, engine, EngineSettings()):
-        print(platform.machine(), engine, result.file, result.expected, round(result.score, 4), result.verdict)
+        print(platform.machine(), engine, result.file, result.expected, result.scores, result.verdict)
 PYTHON

@@ -124,4 +124,4 @@ def test_the_shipped_float_trunk_is_the_float_trunk(
     wanted = _run(_float_bytes(network), fresh)
     got = _run(shipped.SerializeToString(), fresh)
     for tap in DEPTHS:
-        assert _sqnr_db([each[tap] for each in wanted], [each[tap] for each in got]) > 55.0
+        assert _sqnr_db([each[tap] for each in wanted], [each[tap] for each in got]) > 40.0
