@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from calibration.importing.bundling import Images, Imported, Named
+    from calibration.importing.convert import Converted
     from calibration.importing.facts import Given
+    from calibration.importing.reading import ModelFile
 
 _MOST_IMAGES = 200
 """Images of a folder that are read at most; more are thinned out evenly."""
@@ -110,7 +112,6 @@ def bundle_import(  # noqa: PLR0917 - typer reads its options from the signature
     from rich.console import Console  # noqa: PLC0415 - heavy, as are all below
 
     from calibration.importing.bundling import pack  # noqa: PLC0415
-    from calibration.importing.convert import convert  # noqa: PLC0415
     from calibration.importing.reading import read_model  # noqa: PLC0415
 
     console = Console(stderr=True)
@@ -124,10 +125,20 @@ def bundle_import(  # noqa: PLR0917 - typer reads its options from the signature
         step("Reading the model")
         file = read_model(model)
         step("Finding out what it is")
-        converted = convert(file, given)
+        converted = _convert(file, given)
         images = _images(golden, challenge, calibrate, console)
         made = pack(out, file, converted, given, images, name=name, version=version, step=step)
     _tell(out, converted.reading.source, made)
+
+
+def _convert(file: ModelFile, given: Given) -> Converted:
+    if file.form == "tflite":
+        from calibration.importing.convert_lite import convert as convert_lite  # noqa: PLC0415
+
+        return convert_lite(file, given)
+    from calibration.importing.convert import convert  # noqa: PLC0415 - as above
+
+    return convert(file, given)
 
 
 def _given(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from calibration.importing import anomalib, plain, surgery, ultralytics
+from calibration.importing import anomalib, inside, plain, surgery, ultralytics
 from calibration.importing.facts import Given, Reading, Sizes
 from edge_agent.errors import UsageError
 from edge_agent.inspection.spec import Input
@@ -53,8 +53,8 @@ def convert(file: ModelFile, given: Given) -> Converted:
     elif anomalib.made(model, file.beside):
         reading = anomalib.read(fixed, file.beside, seen, given)
     else:
-        reading = plain.read(fixed, meta, seen, given)
-    order = _order(reading, sizes.channels)
+        reading = plain.read(inside.inner(fixed), meta, seen, given)
+    order = order_of(reading, sizes.channels)
     repeated = surgery.take_pixels(fixed, reading.normalisation)
     surgery.keep_outputs(fixed, reading.outputs, repeated=repeated)
     ready = surgery.simplify(fixed)
@@ -119,7 +119,7 @@ def _outputs(model: onnx.ModelProto) -> dict[str, npt.NDArray[Any]]:
     return first
 
 
-def _order(reading: Reading, channels: int) -> Any:
+def order_of(reading: Reading, channels: int) -> Any:
     """Return the order of the channels; a model of one channel is grey, whatever was said."""
     if (reading.order == "GREY") != (channels == 1):
         if channels == 1:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+import numpy.typing as npt
 
 from edge_agent.errors import UsageError
-from edge_agent.inspection.spec import Anomaly, Classify, Detect, Segment, Thresholds
+from edge_agent.inspection.spec import (
+    Activation,
+    Anomaly,
+    Classify,
+    Detect,
+    Segment,
+    Thresholds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +27,8 @@ Fit = Literal["stretch", "letterbox", "crop"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_LEVELS = 1.5
 
 
 class Normalisation(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,11 +127,19 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
         return self.scale is not None or bool(self.mean) or bool(self.std)
 
     def normalisation(self, otherwise: Normalisation) -> Normalisation:
-        """Return what was given, completed by what is known otherwise."""
+        """Return what was given, or else what is known otherwise.
+
+        What was given is the whole of it: a mean or spread above 1.5 counts grey levels of 0 to
+        255, where no scale is given with it.
+        """
+        if not self.says_normalisation:
+            return otherwise
+        levels = max((*self.mean, *self.std), default=0.0) > _LEVELS
+        scale = 1.0 if levels or not (self.mean or self.std) else 1.0 / 255.0
         return Normalisation(
-            scale=otherwise.scale if self.scale is None else self.scale,
-            mean=self.mean or otherwise.mean,
-            std=self.std or otherwise.std,
+            scale=scale if self.scale is None else self.scale,
+            mean=self.mean or (0.0,),
+            std=self.std or (1.0,),
         )
 
 
@@ -144,6 +163,25 @@ class Sizes(msgspec.Struct, frozen=True):
     channels: int
     last: bool
     dtype: str
+
+
+class Inner(msgspec.Struct, frozen=True, kw_only=True):
+    """What a graph tells of itself that its shapes do not, whatever its format.
+
+    Attributes:
+        maker: Who wrote it, with version.
+        channels: 1 or 3.
+        pixels: Whether it takes uint8 already, and no normalisation is to be folded in.
+        own: What its own first steps start from; None where it has none.
+        activation: What must still be done to an output (its name, its values) to make
+            probabilities; classes are the second dimension.
+    """
+
+    maker: str
+    channels: int
+    pixels: bool
+    own: Normalisation | None
+    activation: Callable[[str, npt.NDArray[Any]], Activation]
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):

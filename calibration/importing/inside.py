@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calibration.importing import surgery
-from calibration.importing.facts import PLAIN, UNIT, Normalisation
+from calibration.importing.facts import PLAIN, UNIT, Inner, Normalisation
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,6 +24,32 @@ _MOVES = frozenset(
 _BYTES = 1.5
 """A number above this is subtracted from, or divided into, pixels of 0 to 255."""
 
+_SMALL = 0.1
+"""A number below this is multiplied with pixels of 0 to 255."""
+
+
+def inner(model: onnx.ModelProto) -> Inner:
+    """Return what an ONNX graph tells of itself."""
+    sizes = surgery.input_of(model)
+    return Inner(
+        maker=" ".join((model.producer_name or "unknown", model.producer_version)).strip(),
+        channels=sizes.channels,
+        pixels=sizes.dtype == "uint8",
+        own=normalisation(model),
+        activation=lambda name, values: activation(model, name, values),
+    )
+
+
+def starts_from(operator: str, by: npt.NDArray[Any]) -> Normalisation:
+    """Tell what numbers a graph's own normalisation starts from, by its first step.
+
+    Args:
+        operator: `Sub`, `Add`, `Div` or `Mul`.
+        by: The constant.
+    """
+    size = float(np.abs(by).max())
+    return PLAIN if (size < _SMALL if operator == "Mul" else size > _BYTES) else UNIT
+
 
 def normalisation(model: onnx.ModelProto) -> Normalisation | None:
     """Return what a graph's own normalisation starts from; None where it has none."""
@@ -34,9 +60,7 @@ def normalisation(model: onnx.ModelProto) -> Normalisation | None:
     rows = [known[name] for name in node.input if name in known]
     if len(rows) != 1 or rows[0].size > 3 or rows[0].dtype.kind != "f":
         return None
-    size = float(np.abs(rows[0]).max())
-    bytes_ = size < 0.1 if node.op_type == "Mul" else size > _BYTES
-    return PLAIN if bytes_ else UNIT
+    return starts_from(node.op_type, rows[0])
 
 
 def first_of(model: onnx.ModelProto) -> onnx.NodeProto | None:
@@ -65,7 +89,13 @@ def activation(model: onnx.ModelProto, output: str, values: npt.NDArray[Any]) ->
         node = writers.get(node.input[0])
     if node is not None and node.op_type in {"Softmax", "Sigmoid", "HardSigmoid"}:
         return "none"
-    sums = values.sum(axis=1)
-    if values.min() >= 0.0 and np.allclose(sums, 1.0, atol=1e-3):
+    return by_values(values)
+
+
+def by_values(values: npt.NDArray[Any]) -> Activation:
+    """Tell the same from what the output gave alone."""
+    if values.shape[1] == 1:
+        return "none" if values.min() >= 0.0 and values.max() <= 1.0 else "sigmoid"
+    if values.min() >= 0.0 and np.allclose(values.sum(axis=1), 1.0, atol=0.02):
         return "none"
     return "softmax"

@@ -6,25 +6,29 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
-from calibration.importing import inside, layouts, surgery, tasks
 from calibration.importing import labels as naming
-from calibration.importing.facts import IMAGENET, Given, Normalisation, Reading
+from calibration.importing import layouts, tasks
+from calibration.importing.facts import IMAGENET, PLAIN, Given, Inner, Normalisation, Reading
 from edge_agent.errors import UsageError
-from edge_agent.inspection.spec import Activation, Anomaly, Thresholds
+from edge_agent.inspection.spec import Anomaly, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
-    import onnx
 
     Seen = Mapping[str, npt.NDArray[Any]]
 
 
-def read(model: onnx.ModelProto, meta: Mapping[str, str], seen: Seen, given: Given) -> Reading:
+def read(inner: Inner, meta: Mapping[str, str], seen: Seen, given: Given) -> Reading:
     """Read what a model is, from its shapes and what was given.
+
+    Args:
+        inner: What the graph tells.
+        meta: Its metadata.
+        seen: What it gave for noise, by output.
+        given: What a person says.
 
     Raises:
         UsageError: Its outputs have no known layout, or not that of the task given.
@@ -48,16 +52,14 @@ def read(model: onnx.ModelProto, meta: Mapping[str, str], seen: Seen, given: Giv
         described, limits = _anomaly(shapes[layout.main]), None
         outputs = _named(shapes, layout)
     elif layout.task == "classify":
-        how = inside.activation(model, layout.main, _rows(floats[layout.main]))
-        if layout.classes == 1:
-            outputs, how = {_two_classes(model, layout.main, how): layout.main}, "none"
+        how = inner.activation(layout.main, _rows(floats[layout.main]))
         labels, notes = tasks.label_all(given, own, max(layout.classes, 2))
         described, more = tasks.classify(given, labels, how)
     elif layout.form in {"first", "last"}:
         values = floats[layout.main]
         values = values if layout.form == "first" else values.transpose(0, 3, 1, 2)
         labels, notes = tasks.label_all(given, own, layout.classes)
-        how = inside.activation(model, layout.main, values)
+        how = inner.activation(layout.main, values)
         described, more = tasks.segment(given, labels, how, values[0, 0].size)
     else:
         labels, notes = tasks.label_all(
@@ -66,7 +68,7 @@ def read(model: onnx.ModelProto, meta: Mapping[str, str], seen: Seen, given: Giv
         make = tasks.segment_boxes if layout.task == "segment" else tasks.detect
         described, more = make(given, labels, "end2end" if layout.form == "end2end" else "yolo")
     return _reading(
-        model, meta, given, described, outputs, thresholds=limits, notes=(*notes, *more)
+        inner, meta, given, described, outputs, thresholds=limits, notes=[*notes, *more]
     )
 
 
@@ -85,17 +87,6 @@ def _rows(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values.reshape(len(values), -1)
 
 
-def _two_classes(model: onnx.ModelProto, output: str, how: Activation) -> str:
-    """Make two probabilities of one: that of the second class is what the model gives."""
-    if how != "none":
-        output = surgery.append(model, "Sigmoid", [output])
-    flat = surgery.append(
-        model, "Reshape", [output, surgery.constant(model, np.array([-1, 1], np.int64))]
-    )
-    other = surgery.append(model, "Sub", [surgery.constant(model, np.float32(1.0)), flat])
-    return surgery.append(model, "Concat", [other, flat], axis=1)
-
-
 def _unknown(shapes: Mapping[str, tuple[int, ...]]) -> int:
     raise UsageError(
         f"the model gives {layouts.say(shapes)}: neither that nor the file says how many classes "
@@ -104,7 +95,7 @@ def _unknown(shapes: Mapping[str, tuple[int, ...]]) -> int:
 
 
 def _reading(
-    model: onnx.ModelProto,
+    inner: Inner,
     meta: Mapping[str, str],
     given: Given,
     task: Any,
@@ -113,20 +104,22 @@ def _reading(
     thresholds: Thresholds | None,
     notes: Sequence[str],
 ) -> Reading:
-    own = inside.normalisation(model)
     told = list(notes)
-    normalisation = given.normalisation(IMAGENET if own is None else own)
-    colour = surgery.input_of(model).channels == 3
-    if not given.says_normalisation and surgery.input_of(model).dtype != "uint8":
-        what = "taken for that of ImageNet" if own is None else "partly in the graph; before it"
+    colour = inner.channels == 3
+    usual = inner.own or (IMAGENET if colour else grey_of(IMAGENET))
+    normalisation = PLAIN if inner.pixels else given.normalisation(usual)
+    if inner.pixels and given.says_normalisation:
+        told.append("--scale, --mean and --std: the model takes pixels as they are: not used.")
+    if not inner.pixels and not given.says_normalisation:
+        what = f"taken for that of ImageNet, {normalisation}"
+        if inner.own is not None:
+            what = f"the graph has a step of its own; before it, {normalisation}"
         told.append(
-            f"Normalisation: the file does not say it: {what}: {normalisation}; --scale, --mean "
-            "and --std say it otherwise."
+            f"The file does not say its normalisation: {what}; --scale, --mean and --std say it "
+            "otherwise."
         )
-    if not colour and own is None and not given.says_normalisation:
-        normalisation = given.normalisation(grey_of(IMAGENET))
     return Reading(
-        source=" ".join((model.producer_name or "unknown", model.producer_version)).strip(),
+        source=inner.maker,
         task=task,
         order=given.order or ("RGB" if colour else "GREY"),
         fit=given.fit or "stretch",

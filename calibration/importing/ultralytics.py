@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _FACTS = ("description", "version", "task", "head", "stride", "imgsz", "end2end", "date", "license")
 _NG = 0.5
 
+_LARGEST_SHARE = 2.0
+"""What a box in shares of the input reaches at most, with room for those that jut out."""
+
 
 def made(meta: Mapping[str, str]) -> bool:
     """Tell whether the metadata is theirs."""
@@ -67,7 +70,7 @@ def read(meta: Mapping[str, str], seen: Mapping[str, npt.NDArray[Any]], given: G
         boxes, layout, classes = _boxes(shapes, len(given.labels or own), extra)
         labels, notes = tasks.label_all(given, own, classes)
         make = tasks.segment_boxes if kind == "segment" else tasks.detect
-        task, more = make(given, labels, layout)
+        task, more = make(given, labels, layout, _unit(seen[boxes], layout))
         outputs = {name: name for name in (boxes, *_prototypes(shapes, kind))}
         limits = Thresholds(review=min(max(task.confidence, 0.01), _NG), ng=_NG)
     else:
@@ -109,6 +112,12 @@ def _boxes(shapes: Shapes, classes: int, extra: int) -> tuple[str, Literal["yolo
         f"[1, {4 + classes + extra}, N] or [1, N, {6 + extra}]: export it anew with an Ultralytics "
         "of 8.3 or later"
     )
+
+
+def _unit(values: npt.NDArray[Any], layout: str) -> Literal["pixels", "shares"]:
+    """Tell whether boxes are in pixels or, as TFLite exports have them, in shares of the input."""
+    sides = values[:, :4] if layout == "yolo" else values[:, :, :4]
+    return "shares" if 0.0 < float(sides.max()) <= _LARGEST_SHARE else "pixels"
 
 
 def _prototypes(shapes: Shapes, kind: str) -> list[str]:
