@@ -75,6 +75,49 @@ def curve(points: Sequence[Point]) -> str:
     return _svg(lines)
 
 
+def scatter(
+    x: tuple[Floats, Floats], y: tuple[Floats, Floats], limits: tuple[float, float],
+    names: tuple[str, str],
+) -> str:  # fmt: skip
+    """Draw the scores that two ways to run a model give to the same parts, against each other.
+
+    Args:
+        x: Scores of good and of bad parts, the one way.
+        y: The same, the other way.
+        limits: The `ng` threshold of each.
+        names: What the two ways are.
+    """
+    every = np.concatenate([*x, *y])
+    low, high = float(every.min()) * 0.95, float(min(every.max(), 2 * max(limits))) * 1.05
+    wide, tall = _WIDE - _LEFT - _RIGHT, _HIGH - _TOP - _BOTTOM
+
+    def place(one: float, two: float) -> tuple[float, float]:
+        across, up = (min((value - low) / (high - low), 1.0) for value in (one, two))
+        return _LEFT + across * wide, _HIGH - _BOTTOM - up * tall
+
+    (x0, y0), (x1, y1) = place(low, low), place(high, high)
+    lines = [f'<line x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}" stroke="#bbb"/>']
+    across, down = place(*limits)
+    lines.append(
+        f'<path d="M{across:.1f} {_TOP}V{_HIGH - _BOTTOM}M{_LEFT} {down:.1f}H{_WIDE - _RIGHT}" '
+        f'stroke="{_BAD}" stroke-dasharray="4 3" fill="none"/>'
+    )
+    for one, two, colour in zip(x, y, (_GOOD, _BAD), strict=True):
+        for a, b in zip(one.tolist(), two.tolist(), strict=True):
+            cx, cy = place(a, b)
+            lines.append(
+                f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="3" fill="{colour}" fill-opacity="0.6"/>'
+            )
+    lines += [
+        _text(_LEFT + share * wide, _HIGH - 20, f"{low + share * (high - low):.2f}")
+        for share in (0.0, 0.5, 1.0)
+    ]
+    lines.append(
+        _text(_WIDE / 2, _HIGH - 4, f"across: score in {names[0]}, up: in {names[1]}; dashed: ng")
+    )
+    return _svg(lines)
+
+
 def _svg(lines: Sequence[str]) -> str:
     axis = (
         f'<line x1="{_LEFT}" y1="{_HIGH - _BOTTOM}" x2="{_WIDE - _RIGHT}" y2="{_HIGH - _BOTTOM}" '
