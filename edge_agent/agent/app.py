@@ -332,7 +332,6 @@ class Agent:
     def _station_status(self, station: Station) -> StationStatus:
         counts = station.counts()
         model = station.path.model
-        last = counts.last.record if counts.last else None
         return StationStatus(
             parts=counts.parts,
             verdicts=counts.verdicts,
@@ -342,11 +341,7 @@ class Agent:
             model=model.digest if model else "",
             engine=model.pipeline.engine if model else "",
             latency_ms=percentiles(counts.latencies_ns),
-            last=LastPart(
-                last.part, last.verdict.value, last.scores.get("anomaly"), last.lighting.state
-            )
-            if last
-            else None,
+            last=LastPart.of(counts.last.record) if counts.last else None,
         )
 
     def _birth(self, *, online: bool) -> bytes:

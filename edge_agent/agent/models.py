@@ -19,6 +19,8 @@ from edge_agent.rollout.live import LiveModel, make_live
 from edge_agent.rollout.slots import Slots
 from edge_agent.rollout.tuning_file import tuned_choices
 
+_Tuned = dict[str, tuple[Choice, ...]]
+
 
 class StationModels:
     """Load the models of one station. Not thread-safe: its owner holds a lock.
@@ -31,7 +33,7 @@ class StationModels:
     def __init__(self, folder: Path, config: Station) -> None:
         self._folder = folder
         self._config = config
-        self._loaded: dict[str, tuple[tuple[Choice, ...], LiveModel]] = {}  # the newest first
+        self._loaded: dict[str, tuple[_Tuned, LiveModel]] = {}  # the newest first
 
     def live(self) -> tuple[Bundle, LiveModel] | None:
         """Return the live bundle and its model, loaded if need be; None when none is installed.
@@ -45,7 +47,7 @@ class StationModels:
             return None
         settings = self._config.inspection
         tuned = tuned_choices(self._folder, bundle.digest, settings.engine)
-        choices, model = self._loaded.get(bundle.digest, ((), None))
+        choices, model = self._loaded.get(bundle.digest, ({}, None))
         if model is None or choices != tuned or model.trouble:
             own = self._config.lighting.baseline
             model = make_live(

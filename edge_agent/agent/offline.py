@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from math import isfinite
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,8 @@ from edge_agent.camera.frame import NO_IMAGE, Image
 from edge_agent.camera.images import read_image
 from edge_agent.decision.verdict import Cause, Verdict, judge_part, worst_stage
 from edge_agent.errors import ImageError
-from edge_agent.inspection.seen import PartSeen
+from edge_agent.inspection.seen import Finding, PartSeen
+from edge_agent.record.inspection import keep_findings
 from edge_agent.rollout.live import LiveModel
 
 
@@ -29,8 +31,13 @@ class FileResult(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: As given or found.
         verdict: `invalid` for a file that cannot be judged.
-        score: Higher is worse; None when no model looked.
+        score: Higher is worse; of the stage that came nearest to rejecting it, or None.
         threshold: From this score on it is `ng`.
+        stage: Which stage that is.
+        scores: Of every stage that looked.
+        findings: What was found, the worst first.
+        skipped: Why a stage did not look, by its name.
+        causes: Why it is `invalid`.
         latency_ms: From the decoded image to the verdict.
         lighting: The light.
         error: Why the file cannot be judged; empty if it can.
@@ -40,6 +47,11 @@ class FileResult(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     score: float | None
     threshold: float
+    stage: str = ""
+    scores: dict[str, float] = {}
+    findings: tuple[Finding, ...] = ()
+    skipped: dict[str, str] = {}
+    causes: tuple[Cause, ...] = ()
     latency_ms: float
     lighting: FileLight
     error: str = ""
@@ -81,6 +93,11 @@ def _judge_image(file: Path, image: Image, model: LiveModel) -> Judged:
         verdict=decision.verdict,
         score=round(seen.scores[stage], 4) if stage else None,
         threshold=model.thresholds[stage].ng if stage else _first(model),
+        stage=stage,
+        scores={name: round(each, 4) for name, each in seen.scores.items() if isfinite(each)},
+        findings=keep_findings(seen.findings),
+        skipped={name: skip.text for name, skip in seen.skipped.items()},
+        causes=decision.causes,
         latency_ms=round((time.perf_counter_ns() - begin) / 1e6, 3),
         lighting=FileLight(
             light.level.value if light else "unwatched", tuple(cause.text for cause in causes)

@@ -6,13 +6,15 @@ Invariants:
       cannot take it, the part has no record, and its verdict goes out as `invalid`.
     - What cannot be judged is `invalid`, with its cause.
     - The model can be exchanged between two parts from another thread; a part sees one model.
+    - A stage that takes longer than its budget changes no verdict; when it happened on three of
+      the last ten parts, the model is in trouble.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Protocol
 
@@ -24,17 +26,18 @@ from edge_agent.camera.frame import Frame
 from edge_agent.decision.outputs import Output, VerdictMessage
 from edge_agent.decision.verdict import Cause, Decision, Verdict, judge_part
 from edge_agent.errors import SpoolError
+from edge_agent.inspection.pipeline import overran
 from edge_agent.inspection.seen import PartSeen
 from edge_agent.lighting import LightState, LightWatch
-from edge_agent.record.inspection import InspectionRecord, Latency, Lighting, encode
+from edge_agent.record.inspection import InspectionRecord, Latency, Lighting, encode, keep_findings
 from edge_agent.rollout.live import LiveModel
 
 log = logging.getLogger(__name__)
 
 LANE = "inspections"
 # A hand before the camera is no alarm, and a lamp that flickers is one though every other part is
-# well lit: so the light is bad when it was on three of the last ten parts.
-_LIGHTS, _BAD_LIGHTS = 10, 3
+# well lit: so the light is bad when it was on three of the last ten parts. Budgets likewise.
+_NEWEST, _BAD = 10, 3
 _UNWATCHED = Lighting("unwatched")
 _NO_MODEL = Cause("no_model", "no bundle is installed at this station")
 
@@ -90,7 +93,9 @@ class PartPath:
         self._outputs = outputs
         self._observe = observe
         self._deadline_ns = deadline_ms * 1_000_000
-        self._lights: deque[str] = deque(maxlen=_LIGHTS)  # what was wrong with each; newest last
+        self._lights: deque[str] = deque(maxlen=_NEWEST)  # what was wrong with each; newest last
+        self._overruns: deque[str] = deque(maxlen=_NEWEST)  # which stage took too long
+        self._timed: LiveModel | None = None  # whose overruns these are
 
     def process(self, frame: Frame, *, overrun: bool = False) -> Judgement:
         """Judge one part, keep its record, and let the verdict out.
@@ -115,11 +120,11 @@ class PartPath:
             if model.watch is not None:
                 light = model.watch.update(frame.image)
                 light_ns = clock.now().mono_ns - begin
-            seen = _look(model, frame, hindrances)
+            seen = _look(model, frame, frame.captured.mono_ns + self._deadline_ns, hindrances)
         if light is not None:
             hindrances.extend(Cause(c.kind, c.text, c.size, c.unit) for c in light.causes)
         total_ns = clock.now().mono_ns - frame.captured.mono_ns
-        if total_ns > self._deadline_ns and not overrun:
+        if total_ns > self._deadline_ns and not any(each.kind == "late" for each in hindrances):
             took, may = total_ns // 1_000_000, self._deadline_ns // 1_000_000
             hindrances.append(
                 Cause("late", f"judged {took} ms after capture; {may} ms are allowed")
@@ -135,7 +140,7 @@ class PartPath:
             record, latency_us=_latency(frame, begin, light_ns, seen, total_ns)
         )
         judgement = self._finish(record)
-        self._observe_all(record, light, model.trouble if model else "")
+        self._observe_all(record, light, self._trouble(model, seen) if model else "")
         return judgement
 
     def _finish(self, record: InspectionRecord) -> Judgement:
@@ -181,6 +186,8 @@ class PartPath:
             causes=decision.causes,
             scores=_finite(seen.scores) if seen else {},
             thresholds=model.thresholds if model else {},
+            findings=keep_findings(seen.findings) if seen else (),
+            skipped={name: skip.text for name, skip in seen.skipped.items()} if seen else {},
             bundle=model.bundle if model else "",
             model=model.digest if model else "",
             engine=model.pipeline.engine if model else "",
@@ -200,12 +207,26 @@ class PartPath:
         self._observe(MODEL, texts.get("no_model", "") or texts.get("engine", "") or trouble)
         if light is not None:
             self._lights.append("; ".join(cause.text for cause in light.causes))
-            bad = [text for text in self._lights if text]
-            self._observe(LIGHT, bad[-1] if len(bad) >= _BAD_LIGHTS else "")
+            self._observe(LIGHT, _lasting(self._lights))
+
+    def _trouble(self, model: LiveModel, seen: PartSeen | None) -> str:
+        """Say what is wrong with how the model runs, though it runs; empty for nothing."""
+        if model is not self._timed:
+            self._timed = model
+            self._overruns.clear()
+        if seen is not None:
+            self._overruns.append(overran(model.pipeline.stages, seen))
+        return model.trouble or _lasting(self._overruns)
 
 
-def _look(model: LiveModel, frame: Frame, hindrances: list[Cause]) -> PartSeen:
-    seen = model.pipeline.inspect(frame.image)
+def _lasting(newest: Sequence[str]) -> str:
+    """Return what was wrong lately, if it was often enough to be more than chance."""
+    bad = [text for text in newest if text]
+    return bad[-1] if len(bad) >= _BAD else ""
+
+
+def _look(model: LiveModel, frame: Frame, until_ns: int, hindrances: list[Cause]) -> PartSeen:
+    seen = model.pipeline.inspect(frame.image, until_ns=until_ns)
     if seen.stop is not None:
         log.error("part %s cannot be inspected: %s", frame.part, seen.stop.text)
         hindrances.append(Cause(seen.stop.kind, seen.stop.text))
@@ -226,6 +247,9 @@ def _latency(
         preprocess=seen.preprocess_ns // 1000 if seen else 0,
         inference=seen.inference_ns // 1000 if seen else 0,
         total=total_ns // 1000,
+        stages={stage.name: stage.took_ns // 1000 for stage in seen.stages}
+        if seen and len(seen.stages) + len(seen.skipped) > 1
+        else {},
     )
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 
 from edge_agent.alarms.book import Alarm
+from edge_agent.decision.verdict import worst_stage
+from edge_agent.record.inspection import InspectionRecord
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -22,12 +24,27 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class LastPart(msgspec.Struct, frozen=True):
-    """The newest part of a station."""
+    """The newest part of a station; `score` is that of `stage`, the worst that decides."""
 
     part: str
     verdict: str
     score: float | None
     light: str
+    stage: str = ""
+    scores: dict[str, float] = {}
+
+    @classmethod
+    def of(cls, record: InspectionRecord) -> LastPart:
+        """Return what its record says of a part."""
+        stage = worst_stage(record.scores, record.thresholds)
+        return cls(
+            record.part,
+            record.verdict.value,
+            record.scores.get(stage),
+            record.lighting.state,
+            stage,
+            record.scores,
+        )
 
 
 class StationStatus(msgspec.Struct, frozen=True, kw_only=True):

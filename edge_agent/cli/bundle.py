@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from edge_agent import clock
 from edge_agent.cli.inspect import EngineChoice
-from edge_agent.cli.station import StationOption, pick, tell_agent
-from edge_agent.config import DEFAULT_PATH, AgentConfig, load
-from edge_agent.inspection.engines import EngineSettings, version_of
+from edge_agent.cli.tune import tune
+from edge_agent.inspection.engines import EngineSettings
 from edge_agent.rollout.bundle import Bundle, read_bundle
 from edge_agent.rollout.selftest import SampleResult, judge_samples, what_fails
-from edge_agent.rollout.tuning import Trial, Tuned, choose
-from edge_agent.rollout.tuning_file import keep, this_processor
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +28,8 @@ BundleArgument = Annotated[Path, typer.Argument(help="The bundle file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 _FAILED = 1
+_LABELS = 12
+"""As many labels are shown."""
 
 
 # --- show ----------------------------------------------------------------------------------------
@@ -104,11 +99,33 @@ def _print_facts(facts: dict[str, Any], card: str) -> None:
 def _stage_rows(stage: dict[str, Any]) -> Iterator[tuple[str, str]]:
     view, limits = stage["input"], stage["thresholds"]
     yield "stage", f"{stage['name']}: {stage['task']['kind']}"
+    yield from _task_rows(stage["task"])
     for form, each in stage["models"].items():
         yield f"  model for {form}", f"{each['file']}, {each['bytes'] / 1e6:.2f} MB"
     roi = _plain(view["roi"])
-    yield "  input", f"{view['width']} x {view['height']} {view['order']}, ROI {roi}"
+    size = f"{view['width']} x {view['height']} {view['order']}, {view['fit']}"
+    yield "  input", f"{size}, ROI {roi}"
     yield "  thresholds", _plain(limits) if limits else "none: it does not decide"
+    if source := stage["source"]:
+        what = ", ".join(source["labels"]) or "each thing"
+        yield "  looks at", f"{what} that {source['stage']} found, margin {source['margin']:g}"
+    if when := stage["when"]:
+        what = f"{when['label']} of {when['stage']}" if when["label"] else when["stage"]
+        below = "" if when["below"] is None else f" and below {when['below']:g}"
+        yield "  only when", f"{what} is at least {when['at_least']:g}{below}"
+    if stage["budget_ms"]:
+        yield "  budget", f"{stage['budget_ms']:g} ms"
+
+
+def _task_rows(task: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in ("labels", "good", "defects"):
+        if some := task.get(name):
+            more = f", ... ({len(some)})" if len(some) > _LABELS else ""
+            yield f"  {name}", ", ".join(some[:_LABELS]) + more
+    if expected := task.get("expected"):
+        yield "  expected", ", ".join(f"{count} {label}" for label, count in expected.items())
+    if layout := task.get("layout"):
+        yield "  layout", layout
 
 
 def _plain(values: dict[str, Any]) -> str:
@@ -163,126 +180,10 @@ def _score(scores: dict[str, float]) -> str:
     return ", ".join(f"{name} {score:.3f}" for name, score in scores.items()) or "none"
 
 
-# --- tune ----------------------------------------------------------------------------------------
-
-
-@app.command()
-def tune(
-    bundle: BundleArgument,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", help=f"The configuration file; {DEFAULT_PATH} if it is."),
-    ] = None,
-    station: StationOption = "",
-    threads: Annotated[
-        int,
-        typer.Option(min=0, max=64, help="Threads at most; 0: the processors, among the stations."),
-    ] = 0,
-    seconds: Annotated[float, typer.Option(min=0, max=3600, help="Time for the timing.")] = 20.0,
-    as_json: JsonOption = False,
-) -> None:
-    """Time every way to run a bundle's model on this device, and keep the best for a station.
-
-    What disagrees with the bundle's own scores of its samples is never chosen. Without a
-    configuration nothing is kept. A choice holds for this bundle on this device, and only while
-    inspection.engine is "auto".
-
-    Example: edge-agent bundle tune bracket-7.bundle --station press-4
-    """
-    from edge_agent.rollout.timing import measure  # noqa: PLC0415 - starts processes; only here
-
-    settings = load(config or DEFAULT_PATH) if config or DEFAULT_PATH.exists() else None
-    name = pick(list(settings.station), station) if settings else ""
-    found = read_bundle(bundle)
-    if settings and settings.socket_path.exists():
-        os.nice(10)  # a running agent has parts to judge meanwhile
-        print("An agent is running here: its load is in the figures.", file=sys.stderr)
-    most = threads or _share(len(settings.station) if settings else 1)
-    with _progress() as advance:
-        trials = measure(bundle, threads=most, seconds=seconds, advance=advance)
-    best = choose(trials)
-    kept = _keep(settings, name, found, best) if settings and best else None
-    if as_json:
-        answer = {
-            "bundle": found.label, "digest": found.digest, "cpu": this_processor(),
-            "trials": trials, "choice": best.choice if best else None,
-            "file": str(kept) if kept else "",
-        }  # fmt: skip
-        print(msgspec.json.encode(answer).decode())
-    else:
-        _print_trials(trials, best)
-    if best is None:
-        print(f"bundle {found.label}: nothing here can run it", file=sys.stderr)
-        raise typer.Exit(_FAILED)
-    if settings and kept:
-        _announce(settings, name, best, kept, to=sys.stderr if as_json else sys.stdout)
-
-
-def _share(stations: int) -> int:
-    """Return how many processors a station may take for itself."""
-    return max(1, len(os.sched_getaffinity(0)) // stations)
-
-
-def _keep(settings: AgentConfig, station: str, bundle: Bundle, best: Trial) -> Path:
-    tuned = Tuned(
-        digest=bundle.digest,
-        cpu=this_processor(),
-        version=version_of(best.choice.engine),
-        choice=best.choice,
-        p50_ms=best.p50_ms,
-        time=clock.iso(time.time_ns()),
-    )
-    return keep(settings.slots_dir(station), tuned)
-
-
-def _announce(settings: AgentConfig, station: str, best: Trial, kept: Path, *, to: TextIO) -> None:
-    """Say what was kept, and let a running agent take it over."""
-    print(f"{best.choice}: kept for station {station} in {kept}", file=to)
-    engine = settings.station[station].inspection.engine
-    if engine != "auto":
-        print(f'It waits: inspection.engine is "{engine}" in the configuration.', file=sys.stderr)
-    elif settings.socket_path.exists():
-        tell_agent(settings.socket_path, station, to=to)
-
-
-def _print_trials(trials: list[Trial], best: Trial | None) -> None:
-    from rich.table import Table  # noqa: PLC0415 - only people need it
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("engine", "threads", "option", "min ms", "p50 ms", "p99 ms", "MiB", "agrees"):
-        left = heading in {"engine", "option", "agrees"}
-        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
-    for trial in trials:
-        figures = [
-            f"{figure:.{digits}f}" if trial.runs else "-"
-            for figure, digits in (
-                (trial.min_ms, 2), (trial.p50_ms, 2), (trial.p99_ms, 2), (trial.memory_mb, 1),
-            )
-        ]  # fmt: skip
-        choice = trial.choice
-        agrees = "no" if trial.objection else "yes, chosen" if trial is best else "yes"
-        table.add_row(choice.engine, str(choice.threads), choice.option, *figures, agrees)
-    _console().print(table)
-    for trial in trials:
-        if trial.objection:
-            print(f"{trial.choice}: {trial.objection}")
-
-
 def _console() -> Console:
     from rich.console import Console  # noqa: PLC0415 - only people need it
 
     return Console(highlight=False, soft_wrap=True)
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[float], None]]:
-    """Show a bar on standard error, where a person looks at it."""
-    if not sys.stderr.isatty():
-        yield lambda _share: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only people need it
-    from rich.progress import Progress  # noqa: PLC0415
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("timing", total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+app.command()(tune)

@@ -268,7 +268,7 @@ def _show_inspections(entries: list[Entry]) -> None:
     for name in ("time", "device", "station", "part", "verdict", "score", "causes"):
         table.add_column(name, justify="right" if name in _NUMBERS else "left")
     for entry in entries:
-        text, scores = _text(entry.record), entry.record.get("scores") or {}
+        text, scores = _text(entry.record), entry.record.get("scores")
         verdict = text("verdict")
         causes = entry.record.get("causes") or []
         table.add_row(
@@ -277,10 +277,23 @@ def _show_inspections(entries: list[Entry]) -> None:
             escape(text("station")),
             escape(text("part")),
             f"[{_VERDICTS.get(verdict, 'white')}]{escape(verdict)}[/]",
-            f"{max(scores.values()):.3f}" if scores else "",
+            _score(scores, entry.record.get("thresholds")),
             escape(", ".join(_cause(cause) for cause in causes)),
         )
     Console().print(table)
+
+
+def _score(scores: object, thresholds: object) -> str:
+    """Say the score that counts, and of which stage where there are several."""
+    from edge_agent.collector.scores import worst_score  # noqa: PLC0415 - an extra
+
+    if not isinstance(scores, dict):
+        return ""
+    known = {name: each for name, each in scores.items() if isinstance(each, int | float)}
+    worst = worst_score(known, thresholds)
+    if worst is None:
+        return ""
+    return f"{worst[1]:.3f}" + (f" {worst[0]}" if len(known) > 1 else "")
 
 
 def _cause(cause: object) -> str:

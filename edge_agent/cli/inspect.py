@@ -108,7 +108,7 @@ def _print_plain(line: str) -> None:
     """Print a result for people."""
     result = msgspec.json.decode(line)
     score = "-" if result["score"] is None else f"{result['score']:.3f}"
-    causes = "; ".join(result["lighting"].get("causes", ()))
+    causes = "; ".join(cause["text"] for cause in result["causes"])
     print(f"{result['verdict']:8}{score:>9}  {result['path']}{'  ' + causes if causes else ''}")
 
 
@@ -131,19 +131,21 @@ def _write_overlay(folder: Path, judged: Judged, bundle: Bundle) -> None:
     """Write a picture under the file's own name, with its folder before it so that none collide."""
     import cv2  # noqa: PLC0415 - heavy
 
-    from edge_agent.inspection.overlay import draw_overlay  # noqa: PLC0415 - with cv2
+    from edge_agent.inspection.overlay import draw_part  # noqa: PLC0415 - with cv2
 
     result = judged.result
     source = Path(result.path)
     name = f"{source.parent.name}_{source.stem}.png" if source.parent.name else f"{source.stem}.png"
-    caption = f"{result.verdict}  {result.score:.2f} / {result.threshold:.2f}"
-    if result.lighting.causes:
-        caption += "  " + result.lighting.causes[0]
-    picture = draw_overlay(
+    caption = f"{result.verdict}"
+    if result.score is not None:
+        of = f" {result.stage}" if len(bundle.manifest.stages) > 1 else ""
+        caption += f" {of} {result.score:.2f} / {result.threshold:.2f}"
+    if result.causes:
+        caption += "  " + result.causes[0].text
+    picture = draw_part(
         judged.image,
-        judged.seen.stages[0].maps[0].map if judged.seen else None,
-        roi=bundle.manifest.stages[0].input.roi,
-        threshold=result.threshold,
+        judged.seen,
+        thresholds=bundle.manifest.thresholds,
         verdict=result.verdict,
         caption=caption,
     )

@@ -25,8 +25,11 @@ def show(status: dict[str, Any]) -> None:
         )
         latency, last = each["latency_ms"], each["last"]
         if last:
+            told = ", ".join(f"{stage} {score:.3f}" for stage, score in last["scores"].items())
+            scores = f" ({told})" if told else ""
             console.print(
-                f"  last part {escape(last['part'])}: {last['verdict']}, light {last['light']}; "
+                f"  last part {escape(last['part'])}: {last['verdict']}{scores}, "
+                f"light {last['light']}; "
                 f"capture to verdict p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f} ms"
             )
     link = status["uplink"]

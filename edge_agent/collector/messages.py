@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from edge_agent import topics
+from edge_agent.collector.scores import worst_score
 from edge_agent.errors import WireError
 from edge_agent.spool import batch as layout
 from edge_agent.uplink import wire
@@ -99,6 +100,7 @@ class _Inspection(_Moment, frozen=True):
     sequence: _Int | None = None
     verdict: _Text | None = None
     scores: dict[str, float] = {}
+    thresholds: Any = None
     model: _Text | None = None
 
 
@@ -167,7 +169,8 @@ def _row(kind: Kind, record: bytes, number: int) -> dict[str, Any]:
     row["number"] = number
     row["record"] = text
     if kind is Kind.INSPECTIONS:
-        row["score"] = max(row.pop("scores").values(), default=None)
+        worst = worst_score(row.pop("scores"), row.pop("thresholds"))
+        row["score"] = worst[1] if worst else None
     elif kind is Kind.ALARMS and row["priority"] is not None:
         row["priority"] = str(row["priority"])
     return row

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import isfinite
+
 import msgspec
 
 from edge_agent.camera.frame import Truth
 from edge_agent.decision.verdict import Cause, Thresholds, Verdict
+from edge_agent.inspection.seen import Box, Finding
 
 
 class Lighting(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,6 +41,7 @@ class Latency(msgspec.Struct, frozen=True, omit_defaults=True):
         preprocess: Crop and resize.
         inference: The engine.
         total: From capture to the decision.
+        stages: Each stage, by its name; where there is more than one.
     """
 
     queue: int = 0
@@ -44,6 +49,7 @@ class Latency(msgspec.Struct, frozen=True, omit_defaults=True):
     preprocess: int = 0
     inference: int = 0
     total: int = 0
+    stages: dict[str, int] = {}
 
 
 class InspectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,6 +67,8 @@ class InspectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         causes: Why, where the scores do not say it.
         scores: By stage; higher is worse.
         thresholds: What they were held against, by stage.
+        findings: What was found, the worst first; `MAX_FINDINGS` at most.
+        skipped: Why a stage did not look, by its name.
         bundle: Name and version of the bundle.
         model: First 12 digits of the bundle's digest.
         engine: What ran it.
@@ -81,6 +89,8 @@ class InspectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     causes: tuple[Cause, ...] = ()
     scores: dict[str, float] = {}
     thresholds: dict[str, Thresholds] = {}
+    findings: tuple[Finding, ...] = ()
+    skipped: dict[str, str] = {}
     bundle: str = ""
     model: str = ""
     engine: str = ""
@@ -88,6 +98,28 @@ class InspectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     latency_us: Latency
     source: str = ""
     truth: Truth | None = None
+
+
+MAX_FINDINGS = 32
+"""Findings that a record keeps: a model that finds a thousand things must not fill the spool."""
+
+
+def keep_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings that a record keeps: the worst first, then the surest; rounded."""
+    known = (each for each in findings if isfinite(each.score) and isfinite(each.confidence))
+    ordered = sorted(known, key=lambda each: (each.score, each.confidence), reverse=True)
+    return tuple(_rounded(each) for each in ordered[:MAX_FINDINGS])
+
+
+def _rounded(finding: Finding) -> Finding:
+    box = finding.box
+    return Finding(
+        stage=finding.stage,
+        label=finding.label,
+        score=round(finding.score, 4),
+        confidence=round(finding.confidence, 4),
+        box=box and Box(*(round(side, 5) for side in msgspec.structs.astuple(box))),
+    )
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -1,6 +1,6 @@
-"""Try one way of running a bundle's model in a process of its own, and see what memory it takes.
+"""Try one way of running a stage's model in a process of its own, and see what memory it takes.
 
-    python -m edge_agent.rollout.footprint BUNDLE ENGINE THREADS OPTION
+    python -m edge_agent.rollout.footprint BUNDLE STAGE ENGINE THREADS OPTION
 
 A process of its own, because memory that was used before is used again and hides what is taken;
 and because kernels that a processor does not have end the process that calls them.
@@ -23,14 +23,14 @@ from edge_agent.rollout.loading import load_choice
 _PATIENCE_S = 120.0
 
 
-def footprint_mb(bundle: Path, choice: Choice) -> float:
+def footprint_mb(bundle: Path, stage: str, choice: Choice) -> float:
     """Return the private memory that engine and model take, MiB; 0 where the system does not say.
 
     Raises:
         EngineError: The choice cannot be run here, or its process died of it.
     """
     command = [sys.executable, "-m", __name__]
-    command += [str(bundle), choice.engine, str(choice.threads), choice.option]
+    command += [str(bundle), stage, choice.engine, str(choice.threads), choice.option]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
@@ -55,14 +55,13 @@ def _private_mb() -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
-def main(path: str, engine: str, threads: str, option: str) -> None:
+def main(path: str, name: str, engine: str, threads: str, option: str) -> None:
     """Load and run one choice, and print what memory it took."""
     try:
         bundle = read_bundle(Path(path))
+        stage = next(each for each in bundle.manifest.stages if each.name == name)
         before = _private_mb()
-        loaded = load_choice(
-            bundle, bundle.manifest.stages[0], Choice(engine, int(threads), option)
-        )
+        loaded = load_choice(bundle, stage, Choice(engine, int(threads), option))
         loaded.run(np.zeros(loaded.input_shape, np.uint8))
     except EdgeError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the answer to the process that asked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -71,7 +71,7 @@ def make_live(
     engine: str,
     settings: EngineSettings,
     *,
-    first: Sequence[Choice] = (),
+    first: Mapping[str, Sequence[Choice]] | None = None,
     watch: bool = True,
     baseline: Path | None = None,
 ) -> LiveModel:
@@ -81,7 +81,8 @@ def make_live(
         bundle: The bundle.
         engine: An engine's name, or `auto`.
         settings: How to run it.
-        first: What is tried before that, the best first; one that cannot be loaded is a warning.
+        first: What is tried before that, by stage, the best first; one that cannot be loaded is a
+            warning.
         watch: Whether the light is watched.
         baseline: The station's own baseline file, in place of the bundle's.
 
@@ -90,11 +91,13 @@ def make_live(
         UsageError: The baseline file cannot be used.
     """
     light = LightWatch(_baseline(bundle, baseline)) if watch else None
-    choices = (*first, *choices_of(engine, settings))
-    stages = bundle.manifest.stages
-    chains = {stage.name: _load_chain(bundle, stage, choices, len(first)) for stage in stages}
+    chains: dict[str, EngineChain] = {}
+    for stage in bundle.manifest.stages:
+        tuned = tuple((first or {}).get(stage.name, ()))
+        choices = (*tuned, *choices_of(engine, settings))
+        chains[stage.name] = _load_chain(bundle, stage, choices, len(tuned), chains)
     return LiveModel(
-        Pipeline([(stage, make_inspector(stage, chains[stage.name])) for stage in stages]),
+        _pipeline(bundle, chains),
         bundle.manifest.thresholds,
         f"{bundle.manifest.name} {bundle.manifest.version}",
         bundle.digest[:12],
@@ -104,9 +107,17 @@ def make_live(
 
 
 def _load_chain(
-    bundle: Bundle, stage: Stage, choices: Sequence[Choice], special: int
+    bundle: Bundle,
+    stage: Stage,
+    choices: Sequence[Choice],
+    special: int,
+    chains: Mapping[str, EngineChain],
 ) -> EngineChain:
     """Load the first choice that loads; warn of each of the first `special` that does not."""
+
+    def succeed(choice: Choice) -> Engine:
+        return _successor(bundle, stage, choice, chains)
+
     for place, choice in enumerate(choices[:special]):
         try:
             engine = load_choice(bundle, stage, choice)
@@ -116,28 +127,30 @@ def _load_chain(
                 "bundle %s: the tuned choice (%s) cannot be used: %s", bundle.label, choice, error
             )
         else:
-            return _chain(bundle, stage, choices[place:], engine)
+            return EngineChain(choice, engine, rest=choices[place + 1 :], succeed=succeed)
     place, engine = load_first(bundle, stage, choices[special:])
-    return _chain(bundle, stage, choices[special + place :], engine)
+    place += special
+    return EngineChain(choices[place], engine, rest=choices[place + 1 :], succeed=succeed)
 
 
-def _chain(bundle: Bundle, stage: Stage, choices: Sequence[Choice], engine: Engine) -> EngineChain:
-    def succeed(choice: Choice) -> Engine:
-        return _successor(bundle, stage, choice)
-
-    return EngineChain(choices[0], engine, rest=choices[1:], succeed=succeed)
+def _pipeline(bundle: Bundle, engines: Mapping[str, Engine]) -> Pipeline:
+    stages = bundle.manifest.stages
+    return Pipeline([(stage, make_inspector(stage, engines[stage.name])) for stage in stages])
 
 
-def _successor(bundle: Bundle, stage: Stage, choice: Choice) -> Engine:
+def _successor(
+    bundle: Bundle, stage: Stage, choice: Choice, chains: Mapping[str, EngineChain]
+) -> Engine:
     """Load an engine that is to take over while parts go by: only one that holds the samples may.
+
+    The other stages look at the samples with what runs them now.
 
     Raises:
         EngineError: It cannot be loaded, or its scores of the bundle's samples do not agree.
     """
     engine = load_choice(bundle, stage, choice)
-    pipeline = Pipeline([(stage, make_inspector(stage, engine))])
     try:
-        failed = what_fails(run_samples(bundle, pipeline))
+        failed = what_fails(run_samples(bundle, _pipeline(bundle, {**chains, stage.name: engine})))
     except (BundleError, EngineError) as error:
         engine.close()
         raise EngineError(str(error)) from error

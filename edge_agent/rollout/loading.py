@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from edge_agent.errors import BundleError, EngineError, UsageError
 from edge_agent.inspection.engines import (
     ENGINES,
@@ -14,9 +16,8 @@ from edge_agent.inspection.engines import (
     load_engine,
 )
 from edge_agent.inspection.pipeline import Pipeline
-from edge_agent.inspection.spec import Anomaly, Stage
-from edge_agent.inspection.tasks import Inspector
-from edge_agent.inspection.tasks.anomaly import AnomalyInspector
+from edge_agent.inspection.spec import Stage
+from edge_agent.inspection.tasks import Inspector, load_task
 from edge_agent.lighting import Baseline
 from edge_agent.rollout.bundle import Bundle
 
@@ -46,15 +47,20 @@ def load_choice(bundle: Bundle, stage: Stage, choice: Choice) -> Engine:
 
 
 def make_inspector(stage: Stage, engine: Engine) -> Inspector:
-    """Make the inspector of a stage's task.
+    """Make the inspector of a stage, and let it look at a grey image.
+
+    What it sees there is of no account: but outputs that do not fit the task are found out now,
+    and not on the first part; and the first run, which takes longest, is over.
 
     Raises:
-        BundleError: This runtime does not know the task.
-        EngineError: Model and manifest do not fit together.
+        EngineError: Model and manifest do not fit together, or the engine fails.
     """
-    if not isinstance(stage.task, Anomaly):
-        raise BundleError(f"stage {stage.name}: its task cannot be run yet: update the agent")
-    return AnomalyInspector(engine, stage.input, stage.task)
+    inspector = load_task(engine, stage.input, stage.task)
+    inspector.inspect(np.full((stage.input.height, stage.input.width), _GREY, np.uint8))
+    return inspector
+
+
+_GREY = 114
 
 
 def load_first(bundle: Bundle, stage: Stage, choices: Sequence[Choice]) -> tuple[int, Engine]:

@@ -49,23 +49,33 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: float = 0.0
 
 
-class Tuned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TunedStage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A choice as it is kept.
+
+    Attributes:
+        choice: What to run.
+        version: Of its engine.
+        p50_ms: Its median then.
+    """
+
+    choice: Choice
+    version: str
+    p50_ms: float = 0.0
+
+
+class Tuned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was tuned for a bundle.
 
     Attributes:
         digest: Of the bundle.
         cpu: The processor that it was timed on; see `processor`.
-        version: Of the engine.
-        choice: What to run.
-        p50_ms: Its median then.
+        stages: What was chosen for each stage, by its name.
         time: When, ISO 8601.
     """
 
     digest: str
     cpu: str
-    version: str
-    choice: Choice
-    p50_ms: float = 0.0
+    stages: dict[str, TunedStage]
     time: str = ""
 
 
@@ -114,12 +124,13 @@ def choose(trials: Sequence[Trial]) -> Trial | None:
     return best
 
 
-def outdated(tuned: Tuned, *, cpu: str, version: str) -> str:
-    """Say why a kept choice does not hold here; empty when it does."""
+def outdated(tuned: Tuned, stage: str, *, cpu: str, version: str) -> str:
+    """Say why the choice that was kept for a stage does not hold here; empty when it does."""
+    kept = tuned.stages[stage]
     if tuned.cpu != cpu:
         return f"it was timed on another processor ({tuned.cpu})"
-    if tuned.version != version:
-        return f"it was timed with version {tuned.version} of {tuned.choice.engine}, not {version}"
+    if kept.version != version:
+        return f"it was timed with version {kept.version} of {kept.choice.engine}, not {version}"
     return ""
 
 

@@ -75,8 +75,8 @@ def keep(folder: Path, tuned: Tuned) -> Path:
     return path
 
 
-def tuned_choices(folder: Path, digest: str, engine: str) -> tuple[Choice, ...]:
-    """Return what was tuned for a bundle, if it holds here and the configuration leaves it free.
+def tuned_choices(folder: Path, digest: str, engine: str) -> dict[str, tuple[Choice, ...]]:
+    """Return what was tuned for a bundle's stages, where it holds here and is left free.
 
     Args:
         folder: The station's.
@@ -87,26 +87,34 @@ def tuned_choices(folder: Path, digest: str, engine: str) -> tuple[Choice, ...]:
         tuned = read_table(folder).get(digest)
     except UsageError as error:
         log.warning("%s", error)
-        return ()
+        return {}
     if tuned is None:
-        return ()
+        return {}
     if engine != "auto":
         log.info(
             "inspection.engine = %s in the configuration comes before what was tuned (%s)",
             engine,
-            tuned.choice,
+            "; ".join(str(each.choice) for each in tuned.stages.values()),
         )
-        return ()
+        return {}
+    held: dict[str, tuple[Choice, ...]] = {}
+    for name, kept in tuned.stages.items():
+        if why := _why_not(tuned, name):
+            log.warning(
+                "%s: what was tuned (%s) is left aside: %s; run `edge-agent bundle tune` again",
+                folder / NAME,
+                kept.choice,
+                why,
+            )
+        else:
+            held[name] = (kept.choice,)
+    return held
+
+
+def _why_not(tuned: Tuned, stage: str) -> str:
+    """Say why what was tuned for a stage does not hold here; empty when it does."""
     try:
-        why = outdated(tuned, cpu=this_processor(), version=version_of(tuned.choice.engine))
+        version = version_of(tuned.stages[stage].choice.engine)
     except EngineError as error:
-        why = str(error)
-    if why:
-        log.warning(
-            "%s: what was tuned (%s) is left aside: %s; run `edge-agent bundle tune` again",
-            folder / NAME,
-            tuned.choice,
-            why,
-        )
-        return ()
-    return (tuned.choice,)
+        return str(error)
+    return outdated(tuned, stage, cpu=this_processor(), version=version)

@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from edge_agent.agent.control import ask
-from edge_agent.inspection.engines import Choice, version_of
+from edge_agent.inspection.engines import ENGINES, Choice, version_of
 from edge_agent.rollout.bundle import read_bundle, write_bundle
-from edge_agent.rollout.tuning import Tuned
+from edge_agent.rollout.tuning import Tuned, TunedStage
 from edge_agent.rollout.tuning_file import keep, read_table, this_processor
 from tests.integration.agent_process import STATION, AgentProcess
 from tests.tiny import fragile_onnx, tiny_files, tiny_manifest, tiny_tflite
@@ -43,6 +43,12 @@ def verb(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def tune(bundle: Path, config: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return verb("tune", bundle, "-c", config, "--seconds", 0, "--threads", 1, *more)
+
+
+def tuned_to(digest: str, choice: Choice) -> Tuned:
+    version = version_of(choice.engine) if choice.engine in ENGINES else "1"
+    stage = TunedStage(choice=choice, version=version)
+    return Tuned(digest=digest, cpu=this_processor(), stages={"anomaly": stage})
 
 
 def folder_of(agent: AgentProcess) -> Path:
@@ -88,27 +94,24 @@ def test_tune_leaves_out_what_disagrees_or_fails_and_says_why(tmp_path: Path) ->
 def _check_answer(answer: dict[str, Any], tuned: Tuned) -> None:
     """Hold what `tune` printed against what must be true, and against what it kept."""
     trials = {(each["choice"]["engine"], each["choice"]["option"]): each
-              for each in answer["trials"]}  # fmt: skip
+              for each in answer["stages"]["anomaly"]["trials"]}  # fmt: skip
     assert {("onnx", "all"), ("onnx", "basic"), ("litert", "xnnpack")} <= set(trials)
     for each in trials.values():
         assert (each["objection"], each["runs"] > 0) == ("", True)
         assert 0 < each["min_ms"] <= each["p50_ms"] <= each["p99_ms"]
         assert each["memory_mb"] > 1
     assert tuned.digest == answer["digest"]
-    assert msgspec.to_builtins(tuned.choice) == answer["choice"]
-    assert (tuned.cpu, tuned.version) == (this_processor(), version_of(tuned.choice.engine))
+    kept = tuned.stages["anomaly"]
+    assert msgspec.to_builtins(kept.choice) == answer["stages"]["anomaly"]["choice"]
+    assert (tuned.cpu, kept.version) == (this_processor(), version_of(kept.choice.engine))
 
 
 def test_tune_times_every_engine_and_a_running_agent_takes_the_choice_over(
     agent: AgentProcess, simulated_bundle: Path
 ) -> None:
     folder = folder_of(agent)
-    tuned = Tuned(
-        digest=read_bundle(simulated_bundle).digest,
-        cpu=this_processor(),
-        version=version_of("litert"),
-        choice=Choice("litert", 1, "xnnpack"),
-    )
+    digest = read_bundle(simulated_bundle).digest
+    tuned = tuned_to(digest, Choice("litert", 1, "xnnpack"))
     keep(folder, tuned)
     agent.cli("install", str(simulated_bundle))
     agent.start()
@@ -122,16 +125,14 @@ def test_tune_times_every_engine_and_a_running_agent_takes_the_choice_over(
     assert "The running agent decides with it now" in done.stderr
     _check_answer(json.loads(done.stdout), read_table(folder).tuned[0])
 
-    onnx = msgspec.structs.replace(
-        tuned, version=version_of("onnx"), choice=Choice("onnx", 1, "extended")
-    )
+    onnx = tuned_to(digest, Choice("onnx", 1, "extended"))
     steps: list[tuple[Tuned | bytes, str, str]] = [
         (onnx, "onnx", "decides, on onnx, 1 thread, extended"),
         (tuned, "litert", "decides, on litert, 1 thread, xnnpack"),
         (b"{", "onnx", "tuning.json: cannot be read"),
         (msgspec.structs.replace(tuned, digest="another"), "onnx", "decides, on onnx, 1 thread\n"),
         (tuned, "litert", "decides, on litert, 1 thread, xnnpack"),
-        (msgspec.structs.replace(tuned, choice=Choice("tpu")), "onnx", "engine 'tpu': unknown"),
+        (tuned_to(digest, Choice("tpu")), "onnx", "engine 'tpu': unknown"),
     ]
     for content, engine, text in steps:
         (folder / "tuning.json").unlink()
@@ -157,10 +158,7 @@ def test_the_configuration_wins_over_what_was_tuned(
     done = tune(path, agent.config)
     assert 'It waits: inspection.engine is "litert" in the configuration.' in done.stderr
     digest = read_bundle(simulated_bundle).digest
-    tuned = Tuned(
-        digest=digest, cpu=this_processor(), version=version_of("onnx"), choice=Choice("onnx")
-    )
-    keep(folder_of(agent), tuned)
+    keep(folder_of(agent), tuned_to(digest, Choice("onnx")))
     agent.cli("install", str(simulated_bundle))
     agent.start()
     agent.until_parts(1)
@@ -180,7 +178,7 @@ def test_show_tells_what_a_bundle_holds(simulated_bundle: Path) -> None:
         assert word in done.stdout, done.stdout
     facts: dict[str, Any] = json.loads(verb("show", simulated_bundle, "--json").stdout)
     assert facts["digest"] == bundle.digest
-    assert facts["models"]["onnx"]["bytes"] == len(bundle.files["model.onnx"])
+    assert facts["stages"][0]["models"]["onnx"]["bytes"] == len(bundle.files["model.onnx"])
     assert facts["card"] == bundle.files["card.md"].decode()
     card = verb("show", simulated_bundle, "--card").stdout
     assert card.strip() == bundle.files["card.md"].decode().strip()

@@ -14,7 +14,7 @@ from edge_agent.rollout.bundle import Bundle, read_bundle, write_bundle
 from edge_agent.rollout.live import LiveModel
 from edge_agent.rollout.selftest import self_test
 from edge_agent.rollout.slots import Slots
-from edge_agent.rollout.tuning import Tuned
+from edge_agent.rollout.tuning import Tuned, TunedStage
 from edge_agent.rollout.tuning_file import keep, this_processor
 from tests.tiny import fragile_onnx, picture, tiny_files, tiny_manifest, tiny_tflite
 
@@ -46,8 +46,8 @@ def install(tmp_path: Path, version: str, onnx: bytes = b"") -> Bundle:
 
 
 def tune(tmp_path: Path, bundle: Bundle, choice: Choice) -> None:
-    version = version_of(choice.engine)
-    tuned = Tuned(digest=bundle.digest, cpu=this_processor(), version=version, choice=choice)
+    stage = TunedStage(choice=choice, version=version_of(choice.engine))
+    tuned = Tuned(digest=bundle.digest, cpu=this_processor(), stages={"anomaly": stage})
     keep(tmp_path / "press", tuned)
 
 

@@ -22,12 +22,12 @@ def tiny(tmp_path: Path) -> Path:
 
 
 def test_a_choice_takes_some_memory(tiny: Path) -> None:
-    assert 0 < footprint_mb(tiny, Choice("onnx", 1, "all")) < 100
+    assert 0 < footprint_mb(tiny, "anomaly", Choice("onnx", 1, "all")) < 100
 
 
 def test_a_choice_that_cannot_be_run_says_why_in_one_line(tiny: Path) -> None:
     with pytest.raises(EngineError, match=r"^litert, 1 thread: no model for engine litert$"):
-        footprint_mb(tiny, Choice("litert"))
+        footprint_mb(tiny, "anomaly", Choice("litert"))
 
 
 def test_a_choice_whose_process_dies_of_it_is_an_error(
@@ -38,4 +38,4 @@ def test_a_choice_whose_process_dies_of_it_is_an_error(
     dying.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(dying))
     with pytest.raises(EngineError, match="onnx, 1 thread: its process was killed by signal 4"):
-        footprint_mb(tiny, Choice("onnx"))
+        footprint_mb(tiny, "anomaly", Choice("onnx"))

@@ -76,7 +76,7 @@ def two_engines(tmp_path: Path, files: dict[str, bytes], *, golden: float = 20.0
 
 def test_what_was_tuned_comes_first(tmp_path: Path) -> None:
     made = two_engines(tmp_path, {"model.tflite": tiny_tflite()})
-    live = make_live(made, "auto", EngineSettings(), first=[LITERT], watch=False)
+    live = make_live(made, "auto", EngineSettings(), first={"anomaly": [LITERT]}, watch=False)
     assert live.engines["anomaly"].choice == LITERT
     assert (live.pipeline.engine, live.trouble) == ("litert", "")
 
@@ -86,7 +86,7 @@ def test_a_tuned_choice_that_cannot_be_loaded_is_one_warning(
 ) -> None:
     made = two_engines(tmp_path, {"model.tflite": tiny_tflite()})
     for broken in (OPENVINO, Choice("tpu")):
-        live = make_live(made, "auto", EngineSettings(), first=[broken], watch=False)
+        live = make_live(made, "auto", EngineSettings(), first={"anomaly": [broken]}, watch=False)
         assert live.engines["anomaly"].choice == Choice("onnx")
         assert live.trouble == ""
         (warning,) = caplog.records

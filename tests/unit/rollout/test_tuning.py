@@ -11,6 +11,7 @@ from edge_agent.inspection.engines import Choice
 from edge_agent.rollout.tuning import (
     Trial,
     Tuned,
+    TunedStage,
     TuningTable,
     choose,
     outdated,
@@ -96,25 +97,29 @@ def test_threads_are_tried_up_to_the_processors() -> None:
     assert thread_counts(100)[-1] == 64
 
 
-TUNED = Tuned(digest="d", cpu="one", version="1.2", choice=ONNX_2)
+TUNED = Tuned(digest="d", cpu="one", stages={"anomaly": TunedStage(choice=ONNX_2, version="1.2")})
 
 
 def test_a_choice_holds_only_for_its_processor_and_engine_version() -> None:
-    assert outdated(TUNED, cpu="one", version="1.2") == ""
-    assert outdated(TUNED, cpu="two", version="1.2") == "it was timed on another processor (one)"
-    assert "version 1.2 of onnx, not 1.3" in outdated(TUNED, cpu="one", version="1.3")
+    assert outdated(TUNED, "anomaly", cpu="one", version="1.2") == ""
+    assert (
+        outdated(TUNED, "anomaly", cpu="two", version="1.2")
+        == "it was timed on another processor (one)"
+    )
+    assert "version 1.2 of onnx, not 1.3" in outdated(TUNED, "anomaly", cpu="one", version="1.3")
 
 
 def test_the_table_keeps_one_choice_a_bundle_and_the_newest_few() -> None:
     table = TuningTable()
     for digest in ("a", "b", "a", "c", "d", "e"):
         choice = Choice("onnx", 3) if digest == "a" else ONNX
-        table = table.with_tuned(msgspec.structs.replace(TUNED, digest=digest, choice=choice))
+        stages = {"anomaly": TunedStage(choice=choice, version="1.2")}
+        table = table.with_tuned(msgspec.structs.replace(TUNED, digest=digest, stages=stages))
     assert [each.digest for each in table.tuned] == ["e", "d", "c", "a"]
     assert table.get("b") is None
     found = table.get("a")
     assert found is not None
-    assert found.choice.threads == 3
+    assert found.stages["anomaly"].choice.threads == 3
 
 
 X86 = "processor\t: 0\nmodel name\t: Fast 9000\nflags\t\t: fpu avx2 avx512_vnni\n\nprocessor : 1\n"

@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.errors import UsageError
 from edge_agent.inspection.engines import Choice, version_of
-from edge_agent.rollout.tuning import Tuned
+from edge_agent.rollout.tuning import Tuned, TunedStage
 from edge_agent.rollout.tuning_file import NAME, keep, read_table, this_processor, tuned_choices
 
 CHOICE = Choice("onnx", 2, "extended")
@@ -18,16 +18,17 @@ CHOICE = Choice("onnx", 2, "extended")
 
 @pytest.fixture
 def tuned() -> Tuned:
-    return Tuned(digest="d", cpu=this_processor(), version=version_of("onnx"), choice=CHOICE)
+    stages = {"anomaly": TunedStage(choice=CHOICE, version=version_of("onnx"))}
+    return Tuned(digest="d", cpu=this_processor(), stages=stages)
 
 
 def test_what_was_kept_is_found_again(tmp_path: Path, tuned: Tuned) -> None:
     folder = tmp_path / "stations/press"
-    assert tuned_choices(folder, "d", "auto") == ()
+    assert tuned_choices(folder, "d", "auto") == {}
     assert keep(folder, tuned) == folder / NAME
     assert read_table(folder).get("d") == tuned
-    assert tuned_choices(folder, "d", "auto") == (CHOICE,)
-    assert tuned_choices(folder, "another", "auto") == ()
+    assert tuned_choices(folder, "d", "auto") == {"anomaly": (CHOICE,)}
+    assert tuned_choices(folder, "another", "auto") == {}
     assert [each.name for each in folder.iterdir()] == [NAME]
 
 
@@ -36,7 +37,7 @@ def test_the_configuration_comes_first_and_the_log_says_so(
 ) -> None:
     caplog.set_level(logging.INFO)
     keep(tmp_path, tuned)
-    assert tuned_choices(tmp_path, "d", "litert") == ()
+    assert tuned_choices(tmp_path, "d", "litert") == {}
     assert "inspection.engine = litert in the configuration comes before" in caplog.text
     assert "(onnx, 2 threads, extended)" in caplog.text
 
@@ -56,8 +57,11 @@ def test_what_does_not_hold_here_is_left_aside_with_one_warning(
     changes: dict[str, object],
     reason: str,
 ) -> None:
-    keep(tmp_path, msgspec.structs.replace(tuned, **changes))
-    assert tuned_choices(tmp_path, "d", "auto") == ()
+    of_stage = {key: value for key, value in changes.items() if key != "cpu"}
+    stage = msgspec.structs.replace(tuned.stages["anomaly"], **of_stage)
+    cpu = str(changes.get("cpu", tuned.cpu))
+    keep(tmp_path, msgspec.structs.replace(tuned, cpu=cpu, stages={"anomaly": stage}))
+    assert tuned_choices(tmp_path, "d", "auto") == {}
     (warning,) = caplog.records
     assert warning.levelno == logging.WARNING
     assert warning.getMessage().endswith("; run `edge-agent bundle tune` again")
@@ -72,12 +76,12 @@ def test_a_damaged_file_is_one_warning_and_is_written_anew(
     tmp_path: Path, tuned: Tuned, caplog: pytest.LogCaptureFixture, data: bytes
 ) -> None:
     (tmp_path / NAME).write_bytes(data)
-    assert tuned_choices(tmp_path, "d", "auto") == ()
+    assert tuned_choices(tmp_path, "d", "auto") == {}
     (warning,) = caplog.records
     assert f"{tmp_path / NAME}: cannot be read" in warning.getMessage()
     assert "\n" not in warning.getMessage()
     keep(tmp_path, tuned)
-    assert tuned_choices(tmp_path, "d", "auto") == (CHOICE,)
+    assert tuned_choices(tmp_path, "d", "auto") == {"anomaly": (CHOICE,)}
 
 
 def test_a_folder_that_cannot_be_written_says_what_to_do(tmp_path: Path, tuned: Tuned) -> None:
