@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 _SCORES = ("pred_score", "pred_scores")
 _MAPS = ("anomaly_map", "anomaly_maps")
 _PASSES = {
-    "Where": (1, 2), "Clip": (0,), "Add": (0, 1), "Div": (0,), "Identity": (0,), "Min": (0, 1),
+    "Where": (1, 2), "Clip": (0,), "Identity": (0,), "Min": (0, 1),
     "Max": (0, 1), "Squeeze": (0,), "Unsqueeze": (0,), "Reshape": (0,), "Cast": (0,),
 }  # fmt: skip
 """Operators between a raw value and what is made of it, and which of their inputs lead back."""
+
+_HALF = 0.5
+"""Where the threshold lies when it is normalised."""
 
 _REVIEW = 0.05
 """How far below the threshold a person is asked, as a share of what is normalised to one."""
@@ -129,25 +132,41 @@ def raw_of(model: onnx.ModelProto, output: str) -> Raw:
         if node is None or name in done:
             continue
         done.add(name)
-        if node.op_type == "Div":
-            raw = _difference(writers.get(node.input[0]), known, node.input[1])
+        if node.op_type == "Add":
+            raw = _before(node, writers, known)
             if raw is not None:
                 return raw
-        todo += [node.input[place] for place in _PASSES.get(node.op_type, ())
-                 if place < len(node.input)]  # fmt: skip
+        todo += [
+            node.input[place] for place in _PASSES.get(node.op_type, ()) if place < len(node.input)
+        ]
     return Raw(output)
 
 
-def _difference(
-    node: onnx.NodeProto | None, known: Mapping[str, npt.NDArray[Any]], span: str
+def _before(
+    node: onnx.NodeProto,
+    writers: Mapping[str, onnx.NodeProto],
+    known: Mapping[str, npt.NDArray[Any]],
 ) -> Raw | None:
-    """Read `(raw - threshold) / span`, where both are one number each."""
-    if node is None or node.op_type != "Sub" or node.input[1] not in known or span not in known:
+    """Read `(raw - threshold) / span + 0.5`; a division by 1 was folded away."""
+    numbers = {name: _number(known.get(name)) for name in node.input}
+    rest = [name for name, number in numbers.items() if number is None]
+    if len(rest) != 1 or _HALF not in numbers.values():
         return None
-    threshold, width = known[node.input[1]], known[span]
-    if threshold.size != 1 or width.size != 1 or not math.isfinite(float(threshold.item())):
+    inner, span = writers.get(rest[0]), 1.0
+    if inner is not None and inner.op_type == "Div":
+        span = _number(known.get(inner.input[1])) or 1.0
+        inner = writers.get(inner.input[0])
+    if inner is None or inner.op_type != "Sub":
         return None
-    return Raw(node.input[0], float(threshold.item()), abs(float(width.item())) or 1.0)
+    threshold = _number(known.get(inner.input[1]))
+    return None if threshold is None else Raw(inner.input[0], threshold, abs(span))
+
+
+def _number(value: npt.NDArray[Any] | None) -> float | None:
+    """Return a constant of one finite number; None for others."""
+    if value is None or value.size != 1 or not math.isfinite(float(value.item())):
+        return None
+    return float(value.item())
 
 
 def _threshold(found: Raw, beside: Mapping[str, Any]) -> tuple[float | None, float]:

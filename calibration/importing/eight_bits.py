@@ -78,8 +78,8 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
         """Say it to people."""
         return (
             f"on {self.images} calibration images {self.changed} verdicts changed from float to "
-            f"int8; scores by {self.mean:.3g} on average, {self.largest:.3g} at most; on this machine "
-            f"{self.float_ms:.1f} ms in float, {self.int8_ms:.1f} ms in int8"
+            f"int8; scores by {self.mean:.3g} on average, {self.largest:.3g} at most; "
+            f"{self.float_ms:.1f} ms in float and {self.int8_ms:.1f} ms in int8 on this machine"
         )
 
 

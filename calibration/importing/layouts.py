@@ -18,6 +18,9 @@ KNOWN = (
     "[1, 4 + classes, N] or [1, N, 6] a detector"
 )
 
+_LONG = 4
+"""How many times longer than wide a map may be; rows of boxes are longer."""
+
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """How the outputs of a model for one task are laid out.
@@ -79,21 +82,26 @@ def _single(name: str, shape: tuple[int, ...], labels: int) -> list[Layout]:
         return [score, Layout(task="classify", main=name, classes=1)]
     if len(wide) == 1 and len(shape) in {2, 4}:
         return [Layout(task="classify", main=name, classes=wide[0])]
-    if len(shape) == 4 and len(wide) == 2 and 1 in {shape[1], shape[3]}:
+    if len(shape) == 4:
+        return _points(name, shape, labels)
+    if len(shape) == 3:
+        boxes = _boxes("detect", name, shape, 0)
+        if boxes and shape[1] != shape[2]:
+            return [boxes]
+        return [Layout(task="anomaly", main=name)] if max(wide) <= _LONG * min(wide) else []
+    return []
+
+
+def _points(name: str, shape: tuple[int, ...], labels: int) -> list[Layout]:
+    """Tell a map, of one value or of some classes for each point."""
+    if 1 in {shape[1], shape[3]}:
         form: Literal["first", "last"] = "first" if shape[1] == 1 else "last"
         points = Layout(task="segment", main=name, classes=1, form=form)
         # A map of one class is what anomaly models give; --task segment takes it for a class.
         return [Layout(task="anomaly", main=name)] + ([points] if labels == 1 else [])
-    if len(shape) == 4 and len(wide) == 3:
-        last = shape[3] == labels or (shape[1] != labels and shape[3] < shape[1])
-        classes = shape[3] if last else shape[1]
-        return [
-            Layout(task="segment", main=name, classes=classes, form="last" if last else "first")
-        ]
-    if len(shape) == 3:
-        boxes = _boxes("detect", name, shape, 0)
-        return [boxes] if boxes and shape[1] != shape[2] else [Layout(task="anomaly", main=name)]
-    return []
+    last = shape[3] == labels or (shape[1] != labels and shape[3] < shape[1])
+    classes = shape[3] if last else shape[1]
+    return [Layout(task="segment", main=name, classes=classes, form="last" if last else "first")]
 
 
 def _pair(shapes: Shapes, labels: int) -> list[Layout]:

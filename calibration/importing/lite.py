@@ -76,7 +76,8 @@ class Lite:
         tensor = self._graph.tensors[places[0]]
         shape = [int(side) for side in tensor.shape] if tensor.shape is not None else []
         signature = tensor.shapeSignature
-        free = signature is not None and len(signature) == 4 and -1 in list(signature)[1:]
+        wanted = [int(side) for side in signature] if signature is not None else shape
+        free = -1 in wanted[1:]
         kind = _NAMES[tensor.type]
         if len(shape) != 4 or kind not in {"float32", "uint8", "int8"}:
             raise UsageError(
@@ -85,7 +86,7 @@ class Lite:
             )
         if free or shape[0] != 1:
             raise UsageError(
-                f"the model's input is {list(signature) if free else shape}: convert it for one "
+                f"the model's input is {wanted if free else shape}: convert it for one "
                 "image of a fixed size (keras.Input((height, width, 3), batch_size=1))"
             )
         last = shape[3] in {1, 3}

@@ -316,8 +316,10 @@ def keep_outputs(model: onnx.ModelProto, outputs: Mapping[str, str], *, repeated
         model.graph.output.add().name = tensor
     types = {value.name: value.type for value in open_session(model).get_outputs()}
     del model.graph.output[:]
-    for tensor, name in outputs.items():
-        _rename(model, tensor, source := f"{name}.inner")
+    for place, tensor in enumerate(outputs):  # all of them first: names may change places
+        _rename(model, tensor, f"edge.output.{place}")
+    for place, (tensor, name) in enumerate(outputs.items()):
+        source = f"edge.output.{place}"
         if repeated > 1:
             bounds = [f"{name}.edge.{number}" for number in (0, 1)]
             for number, bound in enumerate(bounds):
