@@ -104,6 +104,7 @@ def read(
             outputs[raw.tensor] = to
     assert found is not None, "one of the two is there"
     threshold, span = _threshold(found, beside)
+    said = "" if threshold is None else f"{threshold:.6g}"
     outputs, threshold, notes = _positive(model, outputs, threshold, span)
     mean = inside.normalisation(model)
     return Reading(
@@ -116,7 +117,7 @@ def read(
         thresholds=_limits(threshold, span),
         notes=tuple(notes),
         facts={
-            "threshold": "" if threshold is None else f"{threshold:.6g}",
+            "threshold": said,
             "normalised": f"over {span:.6g}" if found.threshold is not None else "",
         },
     )
