@@ -36,7 +36,13 @@ class Boxes(msgspec.Struct, frozen=True):
     confidences: Values
     classes: npt.NDArray[np.int64]
     coefficients: Values
-    is_finite: bool
+    is_finite: bool = True
+
+
+NO_NUMBERS = Boxes(
+    np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64),
+    np.zeros((0, 0), np.float32), is_finite=False,
+)  # fmt: skip
 
 
 def read_boxes(values: Values, spec: Input, task: Detect | Segment, *, masks: int = 0) -> Boxes:
@@ -52,36 +58,31 @@ def read_boxes(values: Values, spec: Input, task: Detect | Segment, *, masks: in
         EngineError: The output does not fit the task.
     """
     table = _table(values, task, masks)
-    if task.layout == "end2end":
-        confidences, classes = table[4], table[5]
-        corners = table[:4]
-    else:
-        of_classes = table[4 : 4 + len(task.labels)]
-        confidences = of_classes.max(axis=0)
-        classes = None
-        half_width, half_height = table[2] * 0.5, table[3] * 0.5
-        corners = np.stack([table[0] - half_width, table[1] - half_height,
-                            table[0] + half_width, table[1] + half_height])  # fmt: skip
+    is_chosen = task.layout == "end2end"
+    of_classes = table[4 : 4 + (1 if is_chosen else len(task.labels))]
+    confidences: Values = of_classes.max(axis=0)
+    with np.errstate(invalid="ignore"):
+        if not np.isfinite(of_classes.sum()):  # one that is no number makes the sum none
+            return NO_NUMBERS
     order = _surest(confidences, task.confidence)
-    chosen = (
-        of_classes[:, order].argmax(axis=0) if classes is None else classes[order].astype(np.int64)
-    )
-    if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(task.labels):
+    rows = table[:, order]
+    if not np.isfinite(rows).all():
+        return NO_NUMBERS
+    classes = rows[5].astype(np.int64) if is_chosen else of_classes[:, order].argmax(axis=0)
+    if classes.size and not 0 <= classes.min() <= classes.max() < len(task.labels):
         raise EngineError(
-            f"the model found class {chosen.max()}, and its manifest names {len(task.labels)} "
+            f"the model found class {classes.max()}, and its manifest names {len(task.labels)} "
             f"labels"
         )
-    sides = (spec.width, spec.height) * 2 if task.boxes == "pixels" else (1.0,) * 4
     found = Boxes(
-        np.ascontiguousarray((corners[:, order].T / np.array(sides)).astype(np.float32)),
+        _corners(rows, spec, task),
         confidences[order],
-        chosen,
-        table[-masks:, order].T if masks else np.zeros((len(order), 0), np.float32),
-        bool(np.isfinite(confidences).all() and np.isfinite(corners[:, order]).all()),
+        classes,
+        rows[-masks:].T if masks else np.zeros((len(order), 0), np.float32),
     )
-    if task.layout == "end2end" or not found.is_finite:
+    if is_chosen:
         return _take(found, np.arange(min(len(order), task.limit)))
-    kept = keep_apart(found.corners, found.classes, overlap=task.overlap, limit=task.limit)
+    kept = keep_apart(found.corners, classes, overlap=task.overlap, limit=task.limit)
     return _take(found, kept)
 
 
@@ -156,6 +157,16 @@ def _table(values: Values, task: Detect | Segment, masks: int) -> Values:
     )
 
 
+def _corners(rows: Values, spec: Input, task: Detect | Segment) -> Values:
+    """Return the corners of boxes in shares of the input: (n, 4)."""
+    corners = rows[:4]
+    if task.layout == "yolo":
+        half = corners[2:] * 0.5
+        corners = np.concatenate([corners[:2] - half, corners[:2] + half])
+    sides = (spec.width, spec.height) * 2 if task.boxes == "pixels" else (1,) * 4
+    return np.ascontiguousarray(corners.T / np.array(sides, np.float32))
+
+
 def _surest(confidences: Values, floor: float) -> npt.NDArray[np.int64]:
     """Return the places of those above a floor, the surest first, equal ones in their order."""
     above = np.flatnonzero(confidences >= floor)
@@ -168,5 +179,4 @@ def _take(found: Boxes, places: npt.NDArray[np.int64]) -> Boxes:
         found.confidences[places],
         found.classes[places],
         found.coefficients[places],
-        found.is_finite,
     )

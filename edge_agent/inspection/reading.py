@@ -35,8 +35,9 @@ def probabilities(values: Values, activation: Activation, *, axis: int) -> Value
         axis: Of the classes.
     """
     if activation == "softmax":
-        powers = np.exp(values - values.max(axis=axis, keepdims=True))
-        softened: Values = powers / powers.sum(axis=axis, keepdims=True)
+        with np.errstate(invalid="ignore"):  # infinity becomes NaN, which makes the part invalid
+            powers = np.exp(values - values.max(axis=axis, keepdims=True))
+            softened: Values = powers / powers.sum(axis=axis, keepdims=True)
         return softened
     return sigmoid(values) if activation == "sigmoid" else values
 
