@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ from tests.tiny import (
     tiny_sample,
     tiny_stage,
     tiny_tflite,
+)
+from tests.tiny_tasks import (
+    dark,
+    locate_then_inspect,
+    spot,
+    two_stage_files,
+    two_stage_manifest,
 )
 
 NOISE = np.random.default_rng(0)
@@ -82,8 +90,9 @@ def model_of(
     *,
     name: str = "bracket 7",
     light: LightWatch | None = None,
+    budget_ms: float = 0.0,
 ) -> LiveModel:
-    stage = tiny_stage(thresholds=limits)
+    stage = tiny_stage(thresholds=limits, budget_ms=budget_ms)
     return LiveModel(
         Pipeline([(stage, inspector)]), {"anomaly": limits}, name, "0123456789ab", light
     )
@@ -209,8 +218,8 @@ def test_bad_light_on_three_of_ten_parts_is_an_alarm_even_where_it_flickers() ->
     steps = Steps()
     path = make_path(steps, watch=True)
     raised = []
-    for dark in (False, True, False, True, False, True, *[False] * 10):
-        path.process(frame_of(GOOD[0] // 2 if dark else GOOD[0]))
+    for is_dark in (False, True, False, True, False, True, *[False] * 10):
+        path.process(frame_of(GOOD[0] // 2 if is_dark else GOOD[0]))
         raised.append("baseline" in steps.conditions["light"])
     assert raised == [False] * 5 + [True] * 6 + [False] * 5
 
@@ -264,4 +273,77 @@ def test_an_engine_that_fails_on_part_after_part_is_replaced_and_alarmed(tmp_pat
     assert steps.conditions["model"].startswith("onnx, 1 thread failed on 3 parts")  # it stands
     path.model = make_live(bundle, "litert", EngineSettings(), watch=False)
     path.process(frame_of(picture(20)))
+    assert steps.conditions["model"] == ""
+
+
+# --- stages --------------------------------------------------------------------------------------
+
+
+def two_stages(tmp_path: Path, **changes: Any) -> LiveModel:
+    stages = locate_then_inspect(**changes)
+    bundle = write_bundle(
+        tmp_path / "two.bundle", two_stage_manifest(stages=stages), two_stage_files()
+    )
+    return make_live(bundle, "auto", EngineSettings(), watch=False)
+
+
+def thing(level: int = 200) -> Image:
+    image = dark()
+    spot(image, "green", 0.5, 0.5, level=level)
+    return image
+
+
+def test_the_record_keeps_what_each_stage_said(tmp_path: Path) -> None:
+    steps = Steps()
+    path = make_path(steps)
+    path.model = two_stages(tmp_path)
+    for image in (thing(), thing(245), thing(255), dark()):
+        path.process(frame_of(image))
+    assert [record["verdict"] for record in steps.records] == ["ok", "review", "ng", "invalid"]
+    first, last = steps.records[0], steps.records[3]
+    assert first["scores"] == {"locate": 0.0, "inspect": 200.0}
+    assert first["thresholds"] == {"inspect": {"review": 242.0, "ng": 250.0}}
+    assert set(first["latency_us"]["stages"]) == {"locate", "inspect"}
+    assert first["findings"][0]["stage"] == "inspect"
+    assert first["findings"][0]["box"]["x"] == pytest.approx(0.4, abs=0.15)
+    assert first["findings"][1]["confidence"] == pytest.approx(200 / 255, abs=1e-3)
+    assert last["skipped"] == {"inspect": "locate found no green"}
+    assert [cause["kind"] for cause in last["causes"]] == ["no_part"]
+    assert steps.messages[0].scores == first["scores"]
+
+
+def test_a_stage_without_time_makes_the_part_late(tmp_path: Path) -> None:
+    steps = Steps()
+    path = make_path(steps)
+    path.model = two_stages(tmp_path, budget_ms=5000.0)
+    path.process(frame_of(thing()))
+    record = steps.records[0]
+    assert (record["verdict"], record["scores"]) == ("invalid", {"locate": 0.0})
+    assert [cause["kind"] for cause in record["causes"]] == ["late"]
+    assert record["causes"][0]["text"].startswith("stage inspect needs 5000 ms; ")
+    assert steps.conditions["late"]
+
+
+def test_a_stage_over_its_budget_on_three_of_ten_parts_is_trouble_and_the_verdicts_stand() -> None:
+    steps = Steps()
+    path = make_path(steps)
+
+    class Slow(Reader):
+        wait_s = 0.0
+
+        def inspect(self, image: Image) -> Inspection:
+            time.sleep(self.wait_s)
+            return super().inspect(image)
+
+    slow = Slow()
+    path.model = model_of(slow, Thresholds(1.3, 1.6), budget_ms=15.0)
+    raised = []
+    for is_slow in (False, True, True, False, True, *[False] * 9):
+        slow.wait_s = 0.03 if is_slow else 0.0
+        path.process(frame_of(flat(100)))
+        raised.append("stage anomaly took 3" in steps.conditions["model"])
+    assert {record["verdict"] for record in steps.records} == {"ok"}
+    assert raised == [False] * 4 + [True] * 7 + [False] * 3
+    path.model = model_of(slow, Thresholds(1.3, 1.6), budget_ms=15.0)
+    path.process(frame_of(flat(100)))
     assert steps.conditions["model"] == ""

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from edge_agent.camera.frame import Truth
 from edge_agent.decision.verdict import Cause, Thresholds, Verdict
-from edge_agent.record.inspection import InspectionRecord, Latency, Lighting, encode
+from edge_agent.inspection.seen import Box, Finding
+from edge_agent.record.inspection import (
+    MAX_FINDINGS,
+    InspectionRecord,
+    Latency,
+    Lighting,
+    encode,
+    keep_findings,
+)
 
 
 def record(**changes: Any) -> InspectionRecord:
@@ -28,11 +36,15 @@ FULL = record(
     causes=(Cause("brightness", "light 50% below the baseline", -50.0, "%"),),
     scores={"anomaly": 1.2345},
     thresholds={"anomaly": Thresholds(0.8, 1.0)},
+    findings=(
+        Finding(stage="a", label="b", score=0.5, confidence=0.6, box=Box(0.1, 0.2, 0.3, 0.4)),
+    ),
+    skipped={"second": "first is 0.2"},
     bundle="bracket 7",
     model="0123456789ab",
     engine="onnx",
     lighting=Lighting("invalid", 4.2, "ab" * 6, 0.1, 0.2, 0.3, 0.4, 0.5, -0.6),
-    latency_us=Latency(1, 2, 3, 4, 5),
+    latency_us=Latency(1, 2, 3, 4, 5, {"anomaly": 6}),
     source="/x/1.png",
     truth=Truth("scratch", 12.0, 1.0, 2.0),
 )
@@ -40,7 +52,7 @@ FULL = record(
 FIELDS = {
     "station", "sequence", "part", "time", "wall_ns", "mono_ns", "boot", "verdict", "causes",
     "scores", "thresholds", "bundle", "model", "engine", "lighting", "latency_us", "source",
-    "truth",
+    "truth", "findings", "skipped",
 }  # fmt: skip
 LIGHTING = {
     "state", "excess", "baseline", "level", "contrast", "clipped_dark", "clipped_bright", "warmth",
@@ -52,7 +64,11 @@ def test_no_field_was_ever_taken_away() -> None:
     written = msgspec.json.decode(encode(FULL))
     assert set(written) >= FIELDS
     assert set(written["lighting"]) >= LIGHTING
-    assert set(written["latency_us"]) >= {"queue", "lighting", "preprocess", "inference", "total"}
+    assert set(written["latency_us"]) >= {
+        "queue", "lighting", "preprocess", "inference", "total", "stages",
+    }  # fmt: skip
+    assert set(written["findings"][0]) >= {"stage", "label", "score", "confidence", "box"}
+    assert set(written["findings"][0]["box"]) >= {"x", "y", "width", "height"}
     assert set(written["causes"][0]) >= {"kind", "text", "size", "unit"}
     assert set(written["thresholds"]["anomaly"]) >= {"review", "ng"}
     assert set(written["truth"]) >= {"defect", "size_px", "x", "y"}
@@ -64,6 +80,23 @@ def test_what_has_nothing_to_say_is_left_out() -> None:
         "wall_ns": 1_704_067_200_000_000_000, "mono_ns": 5, "boot": "b" * 32, "verdict": "ok",
         "lighting": {"state": "unwatched"}, "latency_us": {},
     }  # fmt: skip
+
+
+def test_the_worst_findings_are_kept_and_not_too_many() -> None:
+    findings = [
+        Finding(label=str(each), score=each % 50 / 100, confidence=0.123456) for each in range(99)
+    ]
+    findings.append(Finding(label="odd", score=float("nan")))
+    findings.append(Finding(label="sure", confidence=0.9, box=Box(1 / 3, 0.5, 0.25, 0.125)))
+    kept = keep_findings(findings)
+    assert len(kept) == MAX_FINDINGS
+    assert [each.score for each in kept] == sorted((each.score for each in kept), reverse=True)
+    assert kept[0].score == 0.49
+    assert kept[0].confidence == 0.1235
+    (sure,) = keep_findings(findings[-1:])
+    assert sure.box == Box(0.33333, 0.5, 0.25, 0.125)
+    written = msgspec.json.decode(encode(record(findings=(Finding(stage="a", label="b"),))))
+    assert written["findings"] == [{"stage": "a", "label": "b"}]
 
 
 def test_a_record_is_one_line() -> None:

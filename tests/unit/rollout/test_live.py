@@ -13,6 +13,7 @@ from edge_agent.lighting import Baseline
 from edge_agent.rollout.bundle import Bundle, write_bundle
 from edge_agent.rollout.live import make_live
 from tests.tiny import fragile_onnx, picture, tiny_files, tiny_manifest, tiny_sample, tiny_tflite
+from tests.tiny_tasks import dark, locate_then_inspect, spot, two_stage_files, two_stage_manifest
 
 NOISE = np.random.default_rng(0)
 BASELINE = Baseline.learn(
@@ -121,3 +122,34 @@ def test_only_an_engine_that_holds_the_samples_takes_over(
         assert "engine onnx" in stop.text
     assert (live.pipeline.engine, live.trouble) == ("onnx", "")
     assert "litert, 1 thread cannot take over: engine litert: " in caplog.text
+
+
+# --- stages --------------------------------------------------------------------------------------
+
+
+def pair(tmp_path: Path, files: dict[str, bytes]) -> Bundle:
+    stages = locate_then_inspect(models={"onnx": "inspect.onnx", "litert": "inspect.tflite"})
+    more = two_stage_files() | {"inspect.tflite": tiny_tflite()} | files
+    return write_bundle(tmp_path / "pair.bundle", two_stage_manifest(stages=stages), more)
+
+
+def test_each_stage_is_run_as_it_was_tuned(tmp_path: Path) -> None:
+    first = {"inspect": [LITERT]}
+    live = make_live(pair(tmp_path, {}), "auto", EngineSettings(), first=first, watch=False)
+    assert live.runs_on == "locate: onnx, 1 thread; inspect: litert, 2 threads, builtin"
+    assert live.pipeline.engine == "onnx, litert"
+    assert live.thresholds == {"inspect": Thresholds(242.0, 250.0)}
+
+
+def test_one_stage_gives_way_and_the_others_stay(tmp_path: Path) -> None:
+    made = pair(tmp_path, {"inspect.onnx": fragile_onnx(250)})
+    live = make_live(made, "auto", EngineSettings(), watch=False)
+    image = dark()
+    spot(image, "green", 0.5, 0.5, level=255)
+    for _ in range(PATIENCE - 1):
+        stop = live.pipeline.inspect(image).stop
+        assert stop is not None
+        assert (stop.kind, stop.stage) == ("engine", "inspect")
+    assert live.pipeline.inspect(image).scores == {"locate": 0.0, "inspect": 255.0}
+    assert live.pipeline.engine == "onnx, litert"
+    assert live.trouble.startswith("stage inspect: onnx, 1 thread failed on 3 parts")

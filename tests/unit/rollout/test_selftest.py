@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from onnx import TensorProto
 
@@ -14,7 +15,7 @@ from edge_agent.errors import BundleError
 from edge_agent.inspection.engines import EngineSettings
 from edge_agent.inspection.pipeline import Pipeline
 from edge_agent.inspection.seen import Inspection
-from edge_agent.inspection.spec import Anomaly, Input
+from edge_agent.inspection.spec import Anomaly, Detect, Input
 from edge_agent.rollout.bundle import Bundle, Sample, read_bundle, write_bundle
 from edge_agent.rollout.loading import load_pipeline
 from edge_agent.rollout.selftest import run_samples, self_test
@@ -27,6 +28,7 @@ from tests.tiny import (
     tiny_stage,
     tiny_tflite,
 )
+from tests.tiny_tasks import locate_then_inspect, two_stage_files, two_stage_manifest
 
 SETTINGS = EngineSettings()
 GOLDEN = tiny_sample("golden.png", 20.0)
@@ -148,3 +150,52 @@ def test_the_reference_bundle_holds_on_every_engine(simulated_bundle: Path, engi
     results = self_test(read_bundle(simulated_bundle), engine, SETTINGS)
     assert len(results) >= 2
     assert all(result.holds for result in results)
+
+
+# --- stages --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Any:
+    def make(files: dict[str, bytes] | None = None, **changes: Any) -> Bundle:
+        return write_bundle(
+            tmp_path / "pair.bundle",
+            two_stage_manifest(**changes),
+            two_stage_files() | (files or {}),
+        )
+
+    return make
+
+
+def test_each_stage_is_held_to_its_own_score(pair: Any) -> None:
+    results = self_test(pair(), "auto", SETTINGS)
+    assert [result.scores for result in results] == [
+        {"locate": 0.0, "inspect": 240.0}, {"locate": 0.0, "inspect": 255.0},
+    ]  # fmt: skip
+    golden, challenge = two_stage_manifest().samples
+    for scores, expected in (
+        ({"locate": 0.2, "inspect": 240.0}, "with score 0.000 of locate, expected about 0.200"),
+        ({"locate": 0.0, "inspect": 100.0}, "with score 240.000 of inspect, expected about 100"),
+        ({"locate": 0.0}, "score 240.000 of inspect, expected about no score of inspect"),
+        ({"locate": 0.0, "inspect": 240.0, "third": 1.0}, "with no score of third, expected"),
+    ):
+        changed = Sample(file=golden.file, kind="golden", scores=scores)
+        with pytest.raises(BundleError, match=expected):
+            self_test(pair(samples=(changed, challenge)), "auto", SETTINGS)
+    near = Sample(file=golden.file, kind="golden", scores={"locate": 0.09, "inspect": 230.0})
+    assert self_test(pair(samples=(near, challenge)), "auto", SETTINGS)
+
+
+def test_a_stage_that_cannot_be_run_is_named(pair: Any) -> None:
+    with pytest.raises(BundleError, match="stage inspect cannot be run: engine onnx: refuses"):
+        self_test(pair({"inspect.onnx": b"broken"}), "auto", SETTINGS)
+    locate, inspect = locate_then_inspect()
+    few = msgspec.structs.replace(locate, task=Detect(labels=("green", "red"), layout="yolo"))
+    with pytest.raises(BundleError, match=r"stage locate cannot be run: the model's output is .*"
+                                          r"with 2 labels it would be \[1, 6, N\]"):  # fmt: skip
+        self_test(pair(stages=(few, inspect)), "auto", SETTINGS)
+
+
+def test_stages_in_an_order_that_makes_no_sense_are_refused(pair: Any) -> None:
+    with pytest.raises(BundleError, match=r"stage inspect: speaks of stage 'locate'"):
+        pair(stages=locate_then_inspect()[::-1])
