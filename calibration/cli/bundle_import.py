@@ -14,9 +14,10 @@ import typer
 from edge_agent.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from rich.console import Console
+    from rich.progress import Progress
 
     from calibration.importing.bundling import Images, Imported, Named
     from calibration.importing.convert import Converted
@@ -121,13 +122,16 @@ def bundle_import(  # noqa: PLR0917 - typer reads its options from the signature
         ng=threshold, review=review, confidence=confidence,
     )  # fmt: skip
     name = name or _name_of(model)
-    with _steps(console) as step:
-        step("Reading the model")
+    with _steps(console) as steps:
+        steps.step("Reading the model")
         file = read_model(model)
-        step("Finding out what it is")
+        steps.step("Finding out what it is")
         converted = _convert(file, given)
         images = _images(golden, challenge, calibrate, console)
-        made = pack(out, file, converted, given, images, name=name, version=version, step=step)
+        made = pack(
+            out, file, converted, given, images,
+            name=name, version=version, step=steps.step, track=steps.track,
+        )  # fmt: skip
     _tell(out, converted.reading.source, made)
 
 
@@ -250,15 +254,40 @@ def _read(option: str, folder: Path | None, console: Console) -> list[Named]:
     return found
 
 
-@contextmanager
-def _steps(console: Console) -> Iterator[Callable[[str], None]]:
-    """Show what is being done, where a person looks at it."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+class _Steps:
+    """What is being done, where a person looks at it."""
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._line = bar.add_task("", total=None)
+
+    def step(self, what: str) -> None:
+        """Say what begins."""
+        self._bar.update(self._line, description=what, total=None, completed=0)
+
+    def track(self, names: Iterable[str], what: str, count: int) -> Iterable[str]:
+        """Show how far it is while something is gone through."""
+        begun = f"Quantizing: {what.lower()}"
+        self._bar.update(self._line, description=begun, total=count, completed=0)
+        for name in names:
+            yield name
+            self._bar.advance(self._line)
+        self.step("Quantizing")
+
+
+@contextmanager
+def _steps(console: Console) -> Iterator[_Steps]:
+    from rich.progress import (  # noqa: PLC0415 - as above
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        line = bar.add_task("", total=None)
-        yield lambda what: bar.update(line, description=what)
+        yield _Steps(bar)
 
 
 def _tell(out: Path, source: str, made: Imported) -> None:

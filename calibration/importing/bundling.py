@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from calibration.importing.eight_bits import Track
     from calibration.importing.reading import ModelFile
     from edge_agent.camera.frame import Image
 
@@ -77,6 +78,7 @@ def pack(
     name: str,
     version: str,
     step: Callable[[str], None] = lambda _what: None,
+    track: Track = eight_bits.untracked,
 ) -> Imported:
     """Make a bundle of a converted model.
 
@@ -89,6 +91,7 @@ def pack(
         name: Of the bundle.
         version: Of the bundle.
         step: Told what is begun, for a progress bar.
+        track: Shows how far quantizing is; see `eight_bits.choose`.
 
     Raises:
         UsageError: The model cannot be run, or no golden (no challenge) image comes out as it
@@ -113,7 +116,7 @@ def pack(
     if images.calibrate and converted.onnx is not None:
         step("Quantizing")
         frames = [image for _, image in images.calibrate[: eight_bits.MOST_IMAGES]]
-        chosen = eight_bits.choose(converted.onnx, stage, frames)
+        chosen = eight_bits.choose(converted.onnx, stage, frames, track=track)
         model, int8 = chosen.model, chosen.text
         notes += chosen.notes
     elif images.calibrate:

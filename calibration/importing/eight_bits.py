@@ -17,13 +17,15 @@ from edge_agent.errors import UsageError
 from edge_agent.inspection.engines import EngineSettings, load_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import onnx
 
     from edge_agent.camera.frame import Image
     from edge_agent.inspection.engines import Pixels
     from edge_agent.inspection.spec import Stage
+
+    Track = Callable[[Iterable[str], str, int], Iterable[str]]
 
 MOST_CHANGED = 0.02
 """Share of the verdicts that may change before the float model is kept."""
@@ -32,6 +34,15 @@ MOST_IMAGES = 64
 """Images that a model is calibrated on at most."""
 
 _TIMING_S = 0.5
+_SILENT = (
+    "Neither in float nor in int8 did it find anything in the calibration images: that they agree "
+    "says little: give images that hold what is to be found."
+)
+
+
+def untracked(names: Iterable[str], _what: str, _count: int) -> Iterable[str]:
+    """Show no progress."""
+    return names
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +69,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
         changed: Verdicts that are another.
         largest: Change of a score.
         mean: Change of a score.
+        highest: Score of all, by either.
         float_ms: Of the model alone, here; the median.
         int8_ms: The same.
     """
@@ -66,8 +78,14 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     changed: int
     largest: float
     mean: float
+    highest: float
     float_ms: float
     int8_ms: float
+
+    @property
+    def tells(self) -> bool:
+        """Whether there was anything to compare."""
+        return self.highest > 0.0
 
     @property
     def good(self) -> bool:
@@ -83,13 +101,16 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def choose(model: onnx.ModelProto, stage: Stage, images: Sequence[Image]) -> Choice:
+def choose(
+    model: onnx.ModelProto, stage: Stage, images: Sequence[Image], *, track: Track = untracked
+) -> Choice:
     """Quantize a model, compare it with itself in float, and choose.
 
     Args:
         model: As `convert.convert` makes it.
         stage: With its thresholds.
         images: As the station sees them.
+        track: Shows progress: (what is gone through, what it is, how many).
 
     Raises:
         UsageError: There are no images.
@@ -101,15 +122,17 @@ def choose(model: onnx.ModelProto, stage: Stage, images: Sequence[Image]) -> Cho
     plain = model.SerializeToString(deterministic=True)
     pixels = list(looking.pixels_of(stage, plain, images))
     try:
-        made = quantize(model, pixels)
+        made = quantize(model, pixels, track=track)
     except UsageError as error:
         return Choice(model=plain, int8=False, text=f"float: {error}")
     coded = made.model.SerializeToString(deterministic=True)
     found = compare(stage, plain, coded, images, pixels[0])
+    noise = f"signal to noise {made.sqnr_db:.0f} dB at the end of the network"
     if found.good:
-        return Choice(model=coded, int8=True, text=f"int8: {found}", notes=made.notes)
-    text = f"float: int8 differs too much ({found}): give more and more typical images"
-    return Choice(model=plain, int8=False, text=text, notes=made.notes)
+        notes = made.notes if found.tells else (*made.notes, _SILENT)
+        return Choice(model=coded, int8=True, text=f"int8: {found}; {noise}", notes=notes)
+    text = f"float: int8 differs too much ({found}; {noise}): give more, and more typical, images"
+    return Choice(model=plain, int8=False, text=text)
 
 
 def compare(
@@ -128,6 +151,7 @@ def compare(
         changed=sum(one is not other for one, other in zip(*verdicts, strict=True)),
         largest=float(apart.max()),
         mean=float(apart.mean()),
+        highest=float(np.max(rows)),
         float_ms=times[0],
         int8_ms=times[1],
     )
