@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _HELD_OUT = 5
 """One input of so many is kept for measuring, where there are enough of them."""
 
+_LEAST = 2
+_PRODUCTS = 5e11
+"""Products that measuring each layer alone may cost: half a minute of two cores."""
+
 _SPANS = 6
 """Runs of the model in which biases are corrected, front to back."""
 
@@ -138,9 +142,11 @@ class _Work:
         self._network, self._options, self._track = network, options, track
         apart = len(inputs) >= 2 * _HELD_OUT
         self._inputs = [each for n, each in enumerate(inputs) if not apart or n % _HELD_OUT]
-        self._fresh = (inputs[::_HELD_OUT] if apart else inputs)[: options.measured]
+        fresh = inputs[::_HELD_OUT] if apart else inputs
         self._seen = observe(network, self._inputs, seed=options.seed)
         self._steps = _steps(network, self._seen)
+        run = sum(self._seen.macs.values()) * len(network.layers)
+        self._fresh = fresh[: max(_LEAST, min(options.measured, round(_PRODUCTS / run)))]
         layers = network.layers.values()
         names = track([layer.name for layer in layers], "Weights", len(layers))
         self._codes = {name: _codes(network.layers[name], self._seen) for name in names}
@@ -157,7 +163,7 @@ class _Work:
                 self._network, self._steps, self._codes, self._judge, self._track
             )
             order = sensitivity.worst_first(alone, self._seen.macs, self._options.most_float)
-            floats = sensitivity.choose_floats(order, start, target, self._noise)
+            floats = sensitivity.choose_floats(order, target, self._noise)
         codes = self._corrected(floats)
         plain = self._write(floats, self._codes)
         better = self._write(floats, codes)
@@ -250,6 +256,8 @@ def _steps(network: Network, seen: Seen) -> dict[str, Step]:
     """Choose the step of each tensor; those that share one get one over all of their ranges."""
     groups = Scheme(network).groups()
     low, high = dict(seen.low), dict(seen.high)
+    for name, least in network.gates().items():
+        low[name] = max(low.get(name, 0.0), least)
     for tensor, root in groups.items():
         low[root], high[root] = min(low[root], low[tensor]), max(high[root], high[tensor])
     return {name: Step.over(low[name], high[name]) for name in low}

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _SORTS = {"TopK", "NonMaxSuppression", "ArgMax", "ArgMin", "Unique", "NonZero"}
 """Operators after which two nearly equal results may stand in another order."""
 
+_TRIED = 12
+"""Layers that were left in float and are tried in eight bits again, at most."""
+
 _SMALL = 0.01
 """Share of the products below which a layer's cost in float does not count."""
 
@@ -82,62 +85,59 @@ def each_alone(
     return found
 
 
-def worst_first(
-    noise: Mapping[str, float], macs: Mapping[str, float], most: float
-) -> list[tuple[str, float]]:
+def worst_first(noise: Mapping[str, float], macs: Mapping[str, float], most: float) -> list[str]:
     """Order layers by the noise that they make for what they cost in float.
 
     Args:
         noise: Of each layer alone.
         macs: Products of each layer.
         most: Share of all products that may be left in float.
-
-    Returns:
-        Names with the noise that is gone once all up to this one are in float.
     """
     total = sum(macs.values())
     order = sorted(noise, key=lambda name: (-noise[name] / (macs[name] / total + _SMALL), name))
-    found: list[tuple[str, float]] = []
-    spent = gone = 0.0
+    found: list[str] = []
+    spent = 0.0
     for name in order:
         if spent + macs[name] / total <= most:
             spent += macs[name] / total
-            gone += noise[name]
-            found.append((name, gone))
+            found.append(name)
     return found
 
 
 def choose_floats(
-    order: Sequence[tuple[str, float]],
-    start: float,
-    target: float,
-    noise_with: Callable[[Collection[str]], float],
+    order: Sequence[str], target: float, noise_with: Callable[[Collection[str]], float]
 ) -> list[str]:
     """Return as few layers as make the noise small enough when they are left in float.
 
+    What layers do alone does not add up to what they do together, so each choice is measured: more
+    and more of the worst until it is enough, then half-way back, then without each of them.
+
     Args:
-        order: Layers, worst first, with the noise that is gone with them.
-        start: Noise with all layers in eight bits.
+        order: Layers, worst first.
         target: Noise that is small enough.
         noise_with: Measures the noise with some layers in float.
     """
-    if start <= target or not order:
-        return []
-    count, best, least = 0, 0, start
-    while count < len(order):
-        # What is gone is measured for each layer alone; together they make more or less of it.
-        wanted = next(
-            (place for place, (_, gone) in enumerate(order, 1) if start - gone <= target),
-            len(order),
-        )
-        count = max(wanted if not count else 0, count + max(1, count // 2))
-        count = min(count, len(order))
-        reached = noise_with([name for name, _ in order[:count]])
-        if reached < least:
-            best, least = count, reached
-        if reached <= target:
-            break
-    return [name for name, _ in order[:best]]
+    enough, too_few = 0, 0
+    best, least = 0, noise_with(())
+    while least > target and enough < len(order):
+        too_few, enough = enough, min(len(order), enough + 1 + enough // 2)
+        noise = noise_with(order[:enough])
+        if noise < least:
+            best, least = enough, noise
+    if least > target:
+        return list(order[:best])
+    while enough - too_few > 1:
+        middle = (enough + too_few) // 2
+        if noise_with(order[:middle]) <= target:
+            enough = middle
+        else:
+            too_few = middle
+    kept = list(order[:enough])
+    for name in order[:enough][:_TRIED]:
+        without = [each for each in kept if each != name]
+        if noise_with(without) <= target:
+            kept = without
+    return kept
 
 
 def _add(
