@@ -306,5 +306,7 @@ def _tell(out: Path, source: str, made: Imported) -> None:
         )
     if made.int8:
         typer.echo(f"Precision: {made.int8}")
+    if made.speed:
+        typer.echo(f"Speed: {made.speed}")
     for note in made.notes:
         typer.echo(f"Note: {note}", err=True)

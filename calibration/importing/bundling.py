@@ -59,12 +59,14 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
         bundle: As it was written.
         stage: Its one stage.
         int8: What int8 did; empty where it was not asked for.
+        speed: How fast it is here, beside float; empty where it was not asked for.
         notes: What a person should know, a sentence each.
     """
 
     bundle: Bundle
     stage: Stage
     int8: str
+    speed: str
     notes: tuple[str, ...]
 
 
@@ -112,12 +114,12 @@ def pack(
     step("Trying the model")
     looking.pipeline_of(stage, model).close()
     stage, how = _with_thresholds(stage, model, converted, given, images, notes)
-    int8 = ""
+    int8, speed = "", ""
     if images.calibrate and converted.onnx is not None:
         step("Quantizing")
         frames = [image for _, image in images.calibrate[: eight_bits.MOST_IMAGES]]
         chosen = eight_bits.choose(converted.onnx, stage, frames, track=track)
-        model, int8 = chosen.model, chosen.text
+        model, int8, speed = chosen.model, chosen.text, chosen.speed
         notes += chosen.notes
     elif images.calibrate:
         notes.append("--calibrate: a TFLite model keeps its own quantization.")
@@ -144,7 +146,11 @@ def pack(
         provenance=_provenance(file, converted, how, int8),
     )
     return Imported(
-        bundle=write_bundle(path, manifest, files), stage=stage, int8=int8, notes=tuple(notes)
+        bundle=write_bundle(path, manifest, files),
+        stage=stage,
+        int8=int8,
+        speed=speed,
+        notes=tuple(notes),
     )
 
 

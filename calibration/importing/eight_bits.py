@@ -34,6 +34,7 @@ MOST_IMAGES = 64
 """Images that a model is calibrated on at most."""
 
 _TIMING_S = 0.5
+_SLOWER = 1.1
 _SILENT = (
     "Neither in float nor in int8 did it find anything in the calibration images: that they agree "
     "says little: give images that hold what is to be found."
@@ -51,13 +52,15 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: Its bytes.
         int8: Whether it is the one in eight bits.
-        text: What was compared and found, for people.
+        text: What was compared and found, for people; the same wherever it is counted.
+        speed: How fast both are here; empty where it was not measured.
         notes: What the quantization has to say.
     """
 
     model: bytes
     int8: bool
     text: str
+    speed: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -96,9 +99,15 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
         """Say it to people."""
         return (
             f"on {self.images} calibration images {self.changed} verdicts changed from float to "
-            f"int8; scores by {self.mean:.3g} on average, {self.largest:.3g} at most; "
-            f"{self.float_ms:.1f} ms in float and {self.int8_ms:.1f} ms in int8 on this machine"
+            f"int8; scores by {self.mean:.3g} on average, {self.largest:.3g} at most"
         )
+
+    @property
+    def speed(self) -> str:
+        """Say how fast both are."""
+        text = f"{self.float_ms:.1f} ms in float and {self.int8_ms:.1f} ms in int8 on this machine"
+        slower = self.int8_ms > _SLOWER * self.float_ms
+        return f"{text}: leave --calibrate out for devices like this one" if slower else text
 
 
 def choose(
@@ -130,9 +139,10 @@ def choose(
     noise = f"signal to noise {made.sqnr_db:.0f} dB at the end of the network"
     if found.good:
         notes = made.notes if found.tells else (*made.notes, _SILENT)
-        return Choice(model=coded, int8=True, text=f"int8: {found}; {noise}", notes=notes)
+        text = f"int8: {found}; {noise}"
+        return Choice(model=coded, int8=True, text=text, speed=found.speed, notes=notes)
     text = f"float: int8 differs too much ({found}; {noise}): give more, and more typical, images"
-    return Choice(model=plain, int8=False, text=text)
+    return Choice(model=plain, int8=False, text=text, speed=found.speed)
 
 
 def compare(

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from calibration.importing import eight_bits
 from calibration.importing.bundling import Images, Imported, Named, pack
 from calibration.importing.convert import convert
 from calibration.importing.facts import Given
@@ -134,6 +135,27 @@ def test_int8_is_compared_with_float_and_chosen(tmp_path: Path) -> None:
     model = onnx.load_from_string(imported.bundle.files["model.onnx"])
     assert "QuantizeLinear" in {node.op_type for node in model.graph.node}
     assert imported.bundle.manifest.provenance["precision"] == imported.int8
+
+
+def test_int8_gives_equal_bytes_too(tmp_path: Path) -> None:
+    given = Given(labels=("good", "chip", "dent"), scale=1 / 255)
+    written = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        _pack(tmp_path / name, made.classifier(), Images(calibrate=GOOD), given)
+        written.append((tmp_path / name / "out.bundle").read_bytes())
+    assert written[0] == written[1]
+
+
+def test_int8_that_changes_verdicts_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eight_bits, "MOST_CHANGED", -1.0)  # as if one verdict too many changed
+    given = Given(labels=("good", "chip", "dent"), scale=1 / 255)
+    imported = _pack(tmp_path, made.classifier(), Images(calibrate=GOOD), given)
+    assert imported.int8.startswith("float: int8 differs too much (on 12 calibration images")
+    model = onnx.load_from_string(imported.bundle.files["model.onnx"])
+    assert "QuantizeLinear" not in {node.op_type for node in model.graph.node}
 
 
 def test_what_cannot_be_quantized_stays_in_float_and_says_so(tmp_path: Path) -> None:
