@@ -18,6 +18,8 @@ def why_not(
         seen: What the earlier stages saw, those that looked.
         skipped: Why others did not.
     """
+    if stage.when is None and stage.source is None:
+        return None
     if stage.when is not None:
         if before := skipped.get(stage.when.stage):
             return Skip(before.kind, f"{stage.when.stage} was not asked")

@@ -107,23 +107,36 @@ def _look(
 ) -> StageSeen:
     """Let one stage look at all that it is to look at."""
     begin = time.monotonic_ns()
-    looks: list[tuple[Finding | None, Box, Inspection]] = []
     if stage.source is None:
-        looks.append((None, WHOLE, inspector.inspect(image)))
-    else:
-        for place in places(stage.source, seen[stage.source.stage]):
-            outer = enlarge(place.box or WHOLE, stage.source.margin, image.shape)
-            x0, y0, x1, y1 = outer.pixels(image.shape)
-            height, width = image.shape[:2]
-            exact = Box(x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height)
-            looks.append((place, exact, inspector.inspect(image[y0:y1, x0:x1])))
-    return _gather(stage.name, looks, time.monotonic_ns() - begin)
+        return _whole(stage.name, inspector.inspect(image), begin)
+    looks: list[tuple[Finding, Box, Inspection]] = []
+    for place in places(stage.source, seen[stage.source.stage]):
+        outer = enlarge(place.box or WHOLE, stage.source.margin, image.shape)
+        x0, y0, x1, y1 = outer.pixels(image.shape)
+        height, width = image.shape[:2]
+        exact = Box(x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height)
+        looks.append((place, exact, inspector.inspect(image[y0:y1, x0:x1])))
+    return _gather(stage.name, looks, begin)
 
 
-def _gather(
-    name: str, looks: Sequence[tuple[Finding | None, Box, Inspection]], took_ns: int
-) -> StageSeen:
-    """Put together what a stage saw at one or more places."""
+def _whole(name: str, seen: Inspection, begin: int) -> StageSeen:
+    """Return what a stage saw that looked at the whole frame."""
+    return StageSeen(
+        name=name,
+        score=seen.score,
+        findings=tuple(msgspec.structs.replace(each, stage=name) for each in seen.findings)
+        if seen.findings
+        else (),
+        confidences=seen.confidences,
+        maps=() if seen.map is None else (PlacedMap(seen.map, seen.region),),
+        preprocess_ns=seen.preprocess_ns,
+        inference_ns=seen.inference_ns,
+        took_ns=time.monotonic_ns() - begin,
+    )
+
+
+def _gather(name: str, looks: Sequence[tuple[Finding, Box, Inspection]], begin: int) -> StageSeen:
+    """Put together what a stage saw at the boxes that another one found."""
     confidences: dict[str, float] = {}
     for _, _, each in looks:
         for label, confidence in each.confidences.items():
@@ -136,13 +149,13 @@ def _gather(
         ),
         confidences=confidences,
         maps=tuple(
-            PlacedMap(each.map, each.region if outer is WHOLE else each.region.within(outer))
+            PlacedMap(each.map, each.region.within(outer))
             for _, outer, each in looks
             if each.map is not None
         ),
         preprocess_ns=sum(each.preprocess_ns for _, _, each in looks),
         inference_ns=sum(each.inference_ns for _, _, each in looks),
-        took_ns=took_ns,
+        took_ns=time.monotonic_ns() - begin,
     )
 
 
@@ -151,13 +164,12 @@ def _worst(scores: Sequence[float]) -> float:
     return next((score for score in scores if score != score), max(scores))  # noqa: PLR0124 - NaN
 
 
-def _found(name: str, place: Finding | None, outer: Box, seen: Inspection) -> list[Finding]:
+def _found(name: str, place: Finding, outer: Box, seen: Inspection) -> list[Finding]:
     """Return the findings at one place, in shares of the frame; each place has at least one."""
-    if place is not None and not seen.findings:
+    if not seen.findings:
         return [Finding(stage=name, label=place.label, score=seen.score, box=place.box)]
     replace = msgspec.structs.replace
-    own = place.box if place is not None else None
     return [
-        replace(each, stage=name, box=each.box.within(outer) if each.box is not None else own)
+        replace(each, stage=name, box=each.box.within(outer) if each.box is not None else place.box)
         for each in seen.findings
     ]
