@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge_agent.inspection.spec import Anomaly, Input
+from edge_agent.inspection.spec import Anomaly, Input, Stage, Task
+from tests.tiny import tiny_stage
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,51 @@ def test_a_score_needs_at_least_one_value() -> None:
     with pytest.raises(msgspec.ValidationError, match=">= 1"):
         msgspec.convert({"top": 0}, Anomaly)
     assert msgspec.convert({"top": 3}, Anomaly) == Anomaly(3)
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        ({"kind": "classify", "labels": []}, "labels must be given, each once"),
+        ({"kind": "classify", "labels": ["a", "a"]}, "labels must be given, each once"),
+        ({"kind": "classify", "labels": ["a"], "good": ["b"]}, "good: 'b' is none of the labels"),
+        ({"kind": "detect", "labels": ["a"]}, "missing required field `layout`"),
+        ({"kind": "detect", "labels": ["a"], "layout": "ssd"}, "layout"),
+        ({"kind": "detect", "labels": ["a"], "layout": "yolo", "defects": ["b"]}, "defects: 'b'"),
+        ({"kind": "detect", "labels": ["a"], "layout": "yolo", "expected": {"b": 1}},
+         "expected: 'b'"),
+        ({"kind": "detect", "labels": ["a"], "layout": "yolo", "expected": {"a": 0}}, ">= 1"),
+        ({"kind": "segment", "labels": ["a"], "layout": "semantic", "defects": ["b"]},
+         "defects: 'b'"),
+        ({"kind": "ocr"}, "ocr"),
+        ({"labels": ["a"]}, "kind"),
+    ],
+)  # fmt: skip
+def test_a_task_that_makes_no_sense_is_refused(raw: dict[str, Any], why: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=why):
+        msgspec.convert(raw, Task)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"name": "Big"}, "name"),
+        ({"name": "x" * 33}, "name"),
+        ({"models": {"tpu": "m"}}, "models"),
+        ({"when": {"stage": "a", "at_least": 0.5, "below": 0.5}}, "below"),
+        ({"source": {"stage": "a", "margin": 2.0}}, "margin"),
+        ({"budget_ms": -1.0}, "budget_ms"),
+        ({"colour": "red"}, "unknown field `colour`"),
+    ],
+)
+def test_a_stage_that_makes_no_sense_is_refused(changes: dict[str, Any], why: str) -> None:
+    good = msgspec.to_builtins(tiny_stage())
+    assert msgspec.convert(good, Stage) == tiny_stage()
+    with pytest.raises(msgspec.ValidationError, match=why):
+        msgspec.convert(good | changes, Stage)
+
+
+def test_grey_goes_with_one_channel() -> None:
+    for channels, order in ((3, "GREY"), (1, "BGR")):
+        with pytest.raises(msgspec.ValidationError, match="does not go with"):
+            msgspec.convert({"height": 8, "width": 8, "channels": channels, "order": order}, Input)
