@@ -77,6 +77,7 @@ def _torch_jobs(out: Path, images: Path | None) -> Iterator[tuple[str, Callable[
         for name in ("Padim", "Patchcore", "Fastflow", "Ganomaly"):
             yield f"anomalib-{name.lower()}", partial(_anomalib, out, name, images)
         yield "trained", partial(_trained, torch, out, images)
+    yield "trained-yolo", partial(_trained_yolo, out)
 
 
 def _torch() -> Any:
@@ -273,6 +274,73 @@ def _small_net(torch: Any) -> Any:
     return torch.nn.Sequential(
         *layers, torch.nn.AdaptiveMaxPool2d(1), torch.nn.Flatten(), torch.nn.Linear(depth, 2)
     )
+
+
+def _plate(seed: int) -> tuple[Any, list[tuple[int, float, float, float, float]]]:
+    """Draw a plate with dark spots (0) and bright scratches (1); boxes are x, y, width, height."""
+    cv2 = importlib.import_module("cv2")
+    noise = np.random.default_rng([17, seed])
+    image = np.full((120, 160, 3), noise.uniform(100, 160), np.float32)
+    boxes = []
+    for _ in range(int(noise.integers(0, 4))):
+        kind = int(noise.integers(2))
+        wide, high = (
+            noise.integers(10, 26, 2).tolist() if kind else [int(noise.integers(9, 22))] * 2
+        )
+        x, y = int(noise.integers(2, 158 - wide)), int(noise.integers(2, 118 - high))
+        if kind:
+            cv2.line(image, (x, y), (x + wide, y + high), [240.0] * 3, 2, cv2.LINE_AA)
+        else:
+            centre = (x + wide // 2, y + high // 2)
+            cv2.circle(image, centre, wide // 2, [30.0] * 3, -1, cv2.LINE_AA)
+        boxes.append((kind, x, y, wide, high))
+    return np.clip(image + noise.normal(0, 6, image.shape), 0, 255).astype(np.uint8), boxes
+
+
+def _trained_yolo(out: Path) -> None:
+    """Train a small detector on drawn plates; keep plates, and what the library finds on them."""
+    cv2 = importlib.import_module("cv2")
+    ultralytics = importlib.import_module("ultralytics")
+    root, kept = out / "work" / "plates", out / "trained-yolo-plates"
+    for part, seeds in (("train", range(320)), ("val", range(1000, 1040))):
+        for kind in ("images", "labels"):
+            (root / kind / part).mkdir(parents=True, exist_ok=True)
+        for seed in seeds:
+            image, boxes = _plate(seed)
+            cv2.imwrite(str(root / "images" / part / f"{seed}.png"), image)
+            rows = [
+                f"{kind} {(x + w / 2) / 160} {(y + h / 2) / 120} {w / 160} {h / 120}"
+                for kind, x, y, w, h in boxes
+            ]
+            (root / "labels" / part / f"{seed}.txt").write_text("\n".join(rows))
+    text = f"path: {root}\ntrain: images/train\nval: images/val\nnames: [spot, scratch]\n"
+    (root / "data.yaml").write_text(text)
+    with _inside(out / "work"):
+        model = ultralytics.YOLO("yolo11n.yaml")
+        model.train(
+            data=str(root / "data.yaml"), imgsz=SIDE, epochs=25, batch=16, workers=0, device="cpu",
+            plots=False, seed=0, mosaic=0.3, project=str(out / "work"), name="yolo", exist_ok=True,
+        )  # fmt: skip
+        model = ultralytics.YOLO(str(out / "work" / "yolo" / "weights" / "best.pt"))
+        found: dict[str, Any] = {}
+        kept.mkdir(exist_ok=True)
+        for file in sorted((root / "images" / "val").iterdir()):
+            shutil.copy(file, kept / file.name)
+            # A square input is what the export takes; the library's own would be just wide enough.
+            seen = model.predict(
+                str(file), imgsz=SIDE, rect=False, conf=0.25, iou=0.45, verbose=False
+            )
+            rows = seen[0].boxes
+            found[file.name] = [
+                [int(kind), float(score), *map(float, corners)]
+                for kind, score, corners in zip(rows.cls, rows.conf, rows.xyxy, strict=True)
+            ]
+        made = model.export(format="onnx", imgsz=SIDE, opset=17)
+        shutil.move(str(Path(made)), out / "trained-yolo.onnx")
+        ended = model.export(format="onnx", imgsz=SIDE, opset=17, nms=True, conf=0.25, iou=0.45)
+        shutil.move(str(Path(ended)), out / "trained-yolo-nms.onnx")
+    truth = {f"{seed}.png": _plate(seed)[1] for seed in range(1000, 1040)}
+    (out / "trained-yolo.json").write_text(json.dumps({"found": found, "truth": truth}))
 
 
 def _keras_jobs(out: Path) -> Iterator[tuple[str, Callable[[], None]]]:
