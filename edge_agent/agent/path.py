@@ -136,9 +136,12 @@ class PartPath:
             hindrances=hindrances,
         )
         record = self._record(frame, model, seen, light, decision)
-        record = msgspec.structs.replace(
-            record, latency_us=_latency(frame, begin, light_ns, seen, total_ns)
-        )
+        has_stages = model is not None and len(model.pipeline.stages) > 1
+        latency = _latency(frame, begin, light_ns, seen, total_ns)
+        if seen is not None and has_stages:
+            by_stage = {stage.name: stage.took_ns // 1000 for stage in seen.stages}
+            latency = msgspec.structs.replace(latency, stages=by_stage)
+        record = msgspec.structs.replace(record, latency_us=latency)
         judgement = self._finish(record)
         self._observe_all(record, light, self._trouble(model, seen) if model else "")
         return judgement
@@ -247,9 +250,6 @@ def _latency(
         preprocess=seen.preprocess_ns // 1000 if seen else 0,
         inference=seen.inference_ns // 1000 if seen else 0,
         total=total_ns // 1000,
-        stages={stage.name: stage.took_ns // 1000 for stage in seen.stages}
-        if seen and len(seen.stages) + len(seen.skipped) > 1
-        else {},
     )
 
 

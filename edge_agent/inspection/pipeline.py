@@ -72,7 +72,8 @@ class Pipeline:
             try:
                 seen[stage.name] = _look(stage, inspector, image, seen)
             except EngineError as error:
-                stop = Stop("engine", stage.name, str(error))
+                which = f"stage {stage.name}: " if len(self._stages) > 1 else ""
+                stop = Stop("engine", stage.name, f"{which}{error}")
                 break
         return PartSeen(stages=tuple(seen.values()), skipped=skipped, stop=stop)
 

@@ -163,7 +163,7 @@ def test_a_part_ends_with_the_first_stage_that_fails_and_keeps_what_was_seen() -
     assert (seen.stop.kind, seen.stop.stage, seen.stop.text) == (
         "engine",
         "second",
-        "engine x: broken",
+        "stage second: engine x: broken",
     )
     assert last.shapes == []
 
