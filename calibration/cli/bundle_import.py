@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from calibration.importing.convert import Converted
     from calibration.importing.facts import Given
     from calibration.importing.reading import ModelFile
+    from edge_agent.camera.roi import Roi
 
 _MOST_IMAGES = 200
 """Images of a folder that are read at most; more are thinned out evenly."""
@@ -100,6 +101,9 @@ def bundle_import(  # noqa: PLR0917 - typer reads its options from the signature
     fit: Annotated[
         FitChoice | None, typer.Option(help="How an image is made to fit the input.")
     ] = None,
+    roi: Annotated[
+        str, typer.Option(help="Where it looks: x,y,width,height in shares of the frame.")
+    ] = "",
     name: Annotated[str, typer.Option(help="Name of the bundle; else that of the file.")] = "",
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "1",
 ) -> None:
@@ -118,7 +122,7 @@ def bundle_import(  # noqa: PLR0917 - typer reads its options from the signature
     console = Console(stderr=True)
     given = _given(
         task, labels, good, defects, expect,
-        size=size, scale=scale, mean=mean, std=std, order=order, fit=fit,
+        size=size, scale=scale, mean=mean, std=std, order=order, fit=fit, roi=roi,
         ng=threshold, review=review, confidence=confidence,
     )  # fmt: skip
     name = name or _name_of(model)
@@ -158,6 +162,7 @@ def _given(
     std: str,
     order: OrderChoice | None,
     fit: FitChoice | None,
+    roi: str,
     ng: float | None,
     review: float | None,
     confidence: float | None,
@@ -178,6 +183,7 @@ def _given(
         std=_row("--std", std),
         order=next((each for each in get_args(Order) if order and each == order.value), None),
         fit=next((each for each in get_args(Fit) if fit and each == fit.value), None),
+        roi=_roi(roi),
         ng=ng,
         review=review,
         confidence=confidence,
@@ -205,6 +211,17 @@ def _size(text: str) -> tuple[int, int]:
     if not (8 <= rows <= 8192 and 8 <= columns <= 8192):
         raise UsageError(f"--input {text}: give HEIGHTxWIDTH in pixels, such as 224x224")
     return rows, columns
+
+
+def _roi(text: str) -> Roi:
+    from edge_agent.camera.roi import Roi  # noqa: PLC0415 - as above
+
+    try:
+        return Roi(*_row("--roi", text)) if text else Roi()
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"--roi {text}: give x,y,width,height in shares of the frame, such as 0.2,0.1,0.6,0.8"
+        ) from error
 
 
 def _row(option: str, text: str) -> tuple[float, ...]:

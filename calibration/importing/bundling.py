@@ -17,7 +17,7 @@ from edge_agent import __version__
 from edge_agent.decision.verdict import Verdict, judge
 from edge_agent.errors import UsageError
 from edge_agent.inspection.spec import Anomaly, Stage
-from edge_agent.lighting import Baseline
+from edge_agent.lighting import Baseline, LightWatch
 from edge_agent.lighting.baseline import MIN_FRAMES
 from edge_agent.rollout.bundle import Bundle, Manifest, Sample, write_bundle
 
@@ -124,11 +124,12 @@ def pack(
     elif images.calibrate:
         notes.append("--calibrate: a TFLite model keeps its own quantization.")
     step("Judging the samples")
-    entries, files = _samples(stage, model, images, notes)
-    files[looking.NAMES[form]] = model
     golden = [image for _, image in images.golden]
-    if len(golden) >= MIN_FRAMES:
-        files["baseline.json"] = Baseline.learn(golden).encode()
+    baseline = Baseline.learn(golden) if len(golden) >= MIN_FRAMES else None
+    entries, files = _samples(stage, model, images, baseline, notes)
+    files[looking.NAMES[form]] = model
+    if baseline is not None:
+        files["baseline.json"] = baseline.encode()
     told = Told(
         name=name, version=version, file=file.path.name, digest=file.digest, stage=stage,
         reading=converted.reading, thresholds=how, int8=int8, bytes=len(model), samples=entries,
@@ -196,7 +197,7 @@ def _with_thresholds(
 
 
 def _samples(
-    stage: Stage, model: bytes, images: Images, notes: list[str]
+    stage: Stage, model: bytes, images: Images, baseline: Baseline | None, notes: list[str]
 ) -> tuple[tuple[Sample, ...], dict[str, bytes]]:
     """Choose samples among the images that come out as they should.
 
@@ -214,8 +215,10 @@ def _samples(
         wrong: list[float] = []
         for name, image in _spread(some):
             data = samples.encode(image)
-            score = judge_of.inspect(samples.decode(data)).score
+            score = judge_of.inspect(stored := samples.decode(data)).score
             good = judge(score, stage.thresholds, ()).verdict is Verdict.OK
+            if good and kind == "golden" and baseline is not None:
+                good = not LightWatch(baseline).update(stored).causes
             if good != (kind == "golden"):
                 wrong.append(score)
                 continue

@@ -68,7 +68,7 @@ def convert(file: ModelFile, given: Given) -> Converted:
     reading = msgspec.structs.replace(reading, order=order, notes=tuple(notes))
     spec = Input(
         height=rows, width=columns, channels=3 if sizes.channels == 3 else 1, order=order,
-        fit=reading.fit,
+        fit=reading.fit, roi=given.roi,
     )  # fmt: skip
     return Converted(reading, spec, ready)
 

@@ -52,7 +52,7 @@ def convert(file: ModelFile, given: Given) -> Converted:
     reading = msgspec.structs.replace(reading, order=order, facts=facts)
     spec = Input(
         height=rows, width=columns, channels=3 if sizes.channels == 3 else 1,
-        order=order, fit=reading.fit,
+        order=order, fit=reading.fit, roi=given.roi,
     )  # fmt: skip
     return Converted(reading, spec, None, ready)
 

@@ -133,7 +133,7 @@ def choose(
     try:
         made = quantize(model, pixels, track=track)
     except UsageError as error:
-        return Choice(model=plain, int8=False, text=f"float: {error}")
+        return Choice(model=plain, int8=False, text=f"as in the file: {error}")
     coded = made.model.SerializeToString(deterministic=True)
     found = compare(stage, plain, coded, images, pixels[0])
     noise = f"signal to noise {made.sqnr_db:.0f} dB at the end of the network"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy.typing as npt
 
+from edge_agent.camera.roi import Roi
 from edge_agent.errors import UsageError
 from edge_agent.inspection.spec import (
     Activation,
@@ -101,6 +102,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
         std: See `Normalisation`.
         order: Of the channels.
         fit: How an image is made to fit.
+        roi: What of the frame it looks at.
         ng: Score from which a part is rejected.
         review: Score from which a person decides.
         confidence: A finding has at least this much (detect, segment).
@@ -117,6 +119,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     std: tuple[float, ...] = ()
     order: Order | None = None
     fit: Fit | None = None
+    roi: Roi = Roi()
     ng: float | None = None
     review: float | None = None
     confidence: float | None = None

@@ -32,7 +32,7 @@ def inner(model: onnx.ModelProto) -> Inner:
     """Return what an ONNX graph tells of itself."""
     sizes = surgery.input_of(model)
     return Inner(
-        maker=" ".join((model.producer_name or "unknown", model.producer_version)).strip(),
+        maker=surgery.maker_of(model),
         channels=sizes.channels,
         pixels=sizes.dtype == "uint8",
         own=normalisation(model),

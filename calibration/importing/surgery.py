@@ -32,7 +32,18 @@ _DTYPES = _FLOATS | {2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool"}
 
 def metadata(model: onnx.ModelProto) -> dict[str, str]:
     """Return what the exporter wrote of the model, by key."""
-    return {each.key: each.value for each in model.metadata_props}
+    return {text_of(each.key): text_of(each.value) for each in model.metadata_props}
+
+
+def maker_of(model: onnx.ModelProto) -> str:
+    """Return what wrote a model, with its version."""
+    name, version = text_of(model.producer_name), text_of(model.producer_version)
+    return f"{name or 'unknown'} {version}".strip()
+
+
+def text_of(value: str | bytes) -> str:
+    """Return a text of a model as such: where it is damaged its library gives bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def dtype_of(value: onnx.ValueInfoProto) -> str:
@@ -195,7 +206,10 @@ def open_session(model: onnx.ModelProto, options: Any = None) -> Any:
         options.log_severity_level = 4
     try:
         return ort.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            model.SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # else it prints what it refuses, and tries the same again
         )
     except Exception as error:  # its errors share no base class
         raise UsageError(f"ONNX Runtime refuses the model: {_line(error)}") from error

@@ -14,6 +14,7 @@ from calibration.importing.bundling import Images, Imported, Named, pack
 from calibration.importing.convert import convert
 from calibration.importing.facts import Given
 from calibration.importing.reading import read_model
+from edge_agent.camera.roi import Roi
 from edge_agent.errors import BundleError, UsageError
 from edge_agent.inspection.engines import EngineSettings
 from edge_agent.inspection.spec import Thresholds
@@ -158,6 +159,21 @@ def test_int8_that_changes_verdicts_is_not_taken(
     assert "QuantizeLinear" not in {node.op_type for node in model.graph.node}
 
 
-def test_what_cannot_be_quantized_stays_in_float_and_says_so(tmp_path: Path) -> None:
+def test_what_cannot_be_quantized_stays_as_it_is_and_says_so(tmp_path: Path) -> None:
     imported = _pack(tmp_path, darkest(threshold=0.7), Images(calibrate=GOOD))
-    assert imported.int8.startswith("float: the model has no layers with weights")
+    assert imported.int8.startswith("as in the file: the model has no layers with weights")
+
+
+def test_images_of_mixed_sizes_and_colours_are_taken(tmp_path: Path) -> None:
+    grey = made.photo(50, 80)[..., 0].copy()
+    mixed: list[Named] = [("grey.png", grey), ("small.png", made.photo(51, 64)), *GOOD]
+    imported = _pack(tmp_path, darkest(threshold=0.7), Images(golden=mixed, challenge=BAD))
+    results = judge_samples(imported.bundle, "onnx", EngineSettings())
+    assert what_fails(results) == ""
+
+
+def test_a_region_of_the_frame_may_be_all_that_is_looked_at(tmp_path: Path) -> None:
+    corner = Roi(0.0, 0.0, 0.25, 0.25)
+    given = Given(scale=1 / 255, roi=corner)
+    imported = _pack(tmp_path, darkest(threshold=0.7), Images(golden=GOOD), given)
+    assert imported.stage.input.roi == corner

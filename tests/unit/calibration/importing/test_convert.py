@@ -242,3 +242,9 @@ def test_class_numbers_without_scores_are_refused() -> None:
     model = net.model({"out": (TensorProto.INT64, None)})
     with pytest.raises(UsageError, match=r"whole numbers.*argmax"):
         _convert(model)
+
+
+def test_words_that_are_damaged_harm_nothing() -> None:
+    data = made.classifier(meta={"names": "['good', 'b', 'c']"}).SerializeToString()
+    damaged = onnx.load_model_from_string(data.replace(b"pytorch", b"p\xfftorch"))
+    assert _convert(damaged).reading.source == "p\ufffdtorch 2.13.0"
