@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edge_agent.inspection.seen import Box, Finding, Skip, StageSeen
-from edge_agent.inspection.spec import MAX_STAGES, Source, Stage, When
+from edge_agent.inspection.spec import (
+    MAX_STAGES,
+    Anomaly,
+    Classify,
+    Detect,
+    Segment,
+    Source,
+    Stage,
+    Task,
+    When,
+)
 
 
 def why_not(
@@ -35,11 +45,16 @@ def why_not(
 
 
 def places(source: Source, seen: StageSeen) -> tuple[Finding, ...]:
-    """Return the findings of an earlier stage that a stage looks at, the surest first."""
+    """Return the findings of an earlier stage that a stage looks at, the surest first.
+
+    One without a label is no thing: it says that there was nothing at its box.
+    """
     found = [
         finding
         for finding in seen.findings
-        if finding.box is not None and (not source.labels or finding.label in source.labels)
+        if finding.box is not None
+        and finding.label
+        and (not source.labels or finding.label in source.labels)
     ]
     found.sort(key=lambda finding: finding.confidence, reverse=True)
     return tuple(found[: source.limit])
@@ -84,31 +99,36 @@ def _wrong_links(stage: Stage, before: Mapping[str, Stage]) -> str:
     for link in (stage.source, stage.when):
         if link is not None and link.stage not in before:
             return f"speaks of stage {link.stage!r}, which does not come before it"
-    wanted: list[tuple[str, tuple[str, ...]]] = []
     if stage.source is not None:
-        wanted.append((stage.source.stage, stage.source.labels))
-        if not _finds_boxes(before[stage.source.stage]):
-            return f"source {stage.source.stage} finds no boxes: it is no detect stage"
-    if stage.when is not None and stage.when.label:
-        wanted.append((stage.when.stage, (stage.when.label,)))
-    for name, labels in wanted:
-        known = _labels(before, name)
-        for label in labels:
+        earlier = before[stage.source.stage]
+        if not finds_boxes(earlier.task) and earlier.source is None:
+            return f"source {earlier.name} finds no boxes: it is no detect stage"
+        known = _found_labels(before, earlier.name)
+        for label in stage.source.labels:
             if label not in known:
-                return f"stage {name} has no label {label!r}"
+                return f"stage {earlier.name} has no label {label!r}"
+    if stage.when is not None and stage.when.label:
+        earlier = before[stage.when.stage]
+        if stage.when.label not in _own_labels(earlier):
+            return f"stage {earlier.name} has no label {stage.when.label!r}"
     return ""
 
 
-def _finds_boxes(stage: Stage) -> bool:
-    layout = getattr(stage.task, "layout", "semantic")
-    return stage.source is not None or layout != "semantic"
+def finds_boxes(task: Task) -> bool:
+    """Say whether a task finds boxes of its own."""
+    return isinstance(task, Detect) or (isinstance(task, Segment) and task.layout != "semantic")
 
 
-def _labels(before: Mapping[str, Stage], name: str) -> tuple[str, ...]:
-    """Return the labels that a stage's findings may have."""
+def _found_labels(before: Mapping[str, Stage], name: str) -> tuple[str, ...]:
+    """Return the labels that the boxes of a stage may have: its own, or those of its source."""
     stage = before[name]
-    own: tuple[str, ...] = getattr(stage.task, "labels", ())
-    return own + (_labels(before, stage.source.stage) if stage.source else ())
+    if finds_boxes(stage.task) or isinstance(stage.task, Classify) or stage.source is None:
+        return _own_labels(stage)
+    return _found_labels(before, stage.source.stage)
+
+
+def _own_labels(stage: Stage) -> tuple[str, ...]:
+    return () if isinstance(stage.task, Anomaly) else stage.task.labels
 
 
 def _value(when: When, seen: StageSeen) -> float:

@@ -16,7 +16,7 @@ import msgspec
 
 from edge_agent.camera.frame import Image
 from edge_agent.errors import EngineError
-from edge_agent.inspection.order import enlarge, places, why_not
+from edge_agent.inspection.order import enlarge, finds_boxes, places, why_not
 from edge_agent.inspection.seen import (
     WHOLE,
     Box,
@@ -117,7 +117,7 @@ def _look(
         height, width = image.shape[:2]
         exact = Box(x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height)
         looks.append((place, exact, inspector.inspect(image[y0:y1, x0:x1])))
-    return _gather(stage.name, looks, begin)
+    return _gather(stage, looks, begin)
 
 
 def _whole(name: str, seen: Inspection, begin: int) -> StageSeen:
@@ -136,17 +136,19 @@ def _whole(name: str, seen: Inspection, begin: int) -> StageSeen:
     )
 
 
-def _gather(name: str, looks: Sequence[tuple[Finding, Box, Inspection]], begin: int) -> StageSeen:
+def _gather(
+    stage: Stage, looks: Sequence[tuple[Finding, Box, Inspection]], begin: int
+) -> StageSeen:
     """Put together what a stage saw at the boxes that another one found."""
     confidences: dict[str, float] = {}
     for _, _, each in looks:
         for label, confidence in each.confidences.items():
             confidences[label] = max(confidence, confidences.get(label, 0.0))
     return StageSeen(
-        name=name,
+        name=stage.name,
         score=_worst([each.score for _, _, each in looks]),
         findings=tuple(
-            finding for place, outer, each in looks for finding in _found(name, place, outer, each)
+            finding for place, outer, each in looks for finding in _found(stage, place, outer, each)
         ),
         confidences=confidences,
         maps=tuple(
@@ -165,12 +167,17 @@ def _worst(scores: Sequence[float]) -> float:
     return next((score for score in scores if score != score), max(scores))  # noqa: PLR0124 - NaN
 
 
-def _found(name: str, place: Finding, outer: Box, seen: Inspection) -> list[Finding]:
+def _found(stage: Stage, place: Finding, outer: Box, seen: Inspection) -> list[Finding]:
     """Return the findings at one place, in shares of the frame; each place has at least one."""
     if not seen.findings:
-        return [Finding(stage=name, label=place.label, score=seen.score, box=place.box)]
+        label = "" if finds_boxes(stage.task) else place.label
+        return [Finding(stage=stage.name, label=label, score=seen.score, box=place.box)]
     replace = msgspec.structs.replace
     return [
-        replace(each, stage=name, box=each.box.within(outer) if each.box is not None else place.box)
+        replace(
+            each,
+            stage=stage.name,
+            box=each.box.within(outer) if each.box is not None else place.box,
+        )
         for each in seen.findings
     ]

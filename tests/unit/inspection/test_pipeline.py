@@ -15,7 +15,7 @@ from edge_agent.errors import EngineError
 from edge_agent.inspection.engines import EngineSettings, load_engine
 from edge_agent.inspection.pipeline import Pipeline, overran
 from edge_agent.inspection.seen import WHOLE, Inspection, Skip
-from edge_agent.inspection.spec import Source, Stage, When
+from edge_agent.inspection.spec import Detect, Source, Stage, When
 from edge_agent.inspection.tasks import Inspector, load_task
 from tests.tiny import tiny_onnx, tiny_stage
 from tests.tiny_tasks import (
@@ -128,6 +128,24 @@ def test_a_score_that_is_no_number_at_one_box_is_not_hidden_by_the_others() -> N
     for scores in ([math.nan, 1.0], [1.0, math.nan]):
         pipeline = Pipeline([real(LOCATE), (replace(SORT, name="x"), Given(*scores, *[1.0] * 20))])
         assert math.isnan(pipeline.inspect(two_things()).scores["x"])
+
+
+def test_a_detector_that_found_nothing_at_a_box_gives_no_box_to_the_next() -> None:
+    task = Detect(labels=("nut",), expected={"nut": 1}, layout="yolo")
+    second = replace(SORT, name="second", task=task)
+
+    class Nothing(Given):
+        def inspect(self, image: Image) -> Inspection:
+            assert image.size
+            return Inspection(1.0, None, 0, 0)
+
+    third = tiny_stage(name="third", source=Source(stage="second"))
+    pipeline = Pipeline([real(LOCATE), (second, Nothing()), (third, Given())])
+    seen = pipeline.inspect(two_things())
+    assert seen.skipped == {"third": Skip("no_box", "second found nothing")}
+    told = [each for each in seen.findings if each.stage == "second"]
+    assert len(told) == len([each for each in seen.findings if each.stage == "locate"])
+    assert {(each.label, each.score) for each in told} == {("", 1.0)}
 
 
 # --- what is left out ----------------------------------------------------------------------------
