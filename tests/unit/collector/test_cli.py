@@ -90,6 +90,19 @@ def test_people_read_tables(config: str, store: Store) -> None:
     assert "light/press: dark [1]" in run("alarms", "-c", config).stdout
 
 
+def test_of_several_stages_the_one_nearest_to_rejecting_is_shown(config: str, store: Store) -> None:
+    limits = {"gap": {"review": 0.8, "ng": 1.0}, "print": {"review": 0.4, "ng": 0.5}}
+    scores = {"gap": 0.7, "print": 0.45, "where": 3.0}
+    put(
+        store,
+        sealed(2, [inspection(4, scores=scores, thresholds=limits)], first=4),
+        "batch/inspections",
+    )
+    assert "0.450 print" in run("inspections", "-c", config).stdout
+    newest = run("inspections", "-c", config, "--json", "--last", "1").stdout
+    assert json.loads(newest)["scores"] == scores
+
+
 def test_the_feed_follows_and_ends_quietly(config: str, store: Store) -> None:
     command = [*COMMAND, "alarms", "--follow", "--json", "-c", config]
     feed = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

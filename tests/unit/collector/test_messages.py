@@ -31,6 +31,16 @@ def test_a_batch_becomes_rows_and_keeps_what_it_does_not_know() -> None:
     assert (row["number"], row["sequence"], row["verdict"], row["score"]) == (41, 7, "ng", 0.9)
 
 
+def test_the_score_of_a_row_is_that_of_the_stage_nearest_to_rejecting() -> None:
+    limits = {"gap": {"review": 0.8, "ng": 1.0}, "print": {"review": 0.4, "ng": 0.5}}
+    record = inspection(7, scores={"gap": 0.7, "print": 0.45, "where": 3.0}, thresholds=limits)
+    found = read(sealed(1, [record]))
+    assert isinstance(found, Delivery)
+    (row,) = found.rows
+    assert row["score"] == 0.45
+    assert "thresholds" not in row
+
+
 def test_alarms_and_health_have_their_columns() -> None:
     alarm = b'{"key":"light/press","priority":2,"state":"normal"}'
     delivery = read(sealed(1, [alarm], kind="alarms"), topic="batch/alarms")
