@@ -326,3 +326,60 @@ def test_a_trained_classifier_judges_as_it_did_where_it_was_trained(
     else:
         assert float(np.mean(apart)) < 0.01
         assert changed <= 0.01 * len(files)
+
+
+def _overlap(one: Any, other: Any) -> float:
+    """Return intersection over union of two boxes of corners."""
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    common = float(np.prod(np.clip(high - low, 0.0, None)))
+    areas = [float(np.prod(np.asarray(box[2:]) - np.asarray(box[:2]))) for box in (one, other)]
+    return common / (sum(areas) - common)
+
+
+@exported
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("trained-yolo", "float"), ("trained-yolo-nms", "float"), ("trained-yolo", "int8")],
+)
+def test_a_trained_detector_finds_what_its_library_finds(
+    tmp_path: Path, name: str, precision: str
+) -> None:
+    told = json.loads((EXPORTS / "trained-yolo.json").read_text())
+    plates = EXPORTS / "trained-yolo-plates"
+    out = tmp_path / "out.bundle"
+    more: tuple[object, ...] = ("--calibrate", plates) if precision == "int8" else ()
+    _import(EXPORTS / f"{name}.onnx", "--out", out, "--defects", "spot,scratch", *more)
+    bundle = read_bundle(out)
+    assert bundle.manifest.provenance["precision"].startswith(
+        "int8: " if precision == "int8" else "as in the file"
+    )
+    pipeline = load_pipeline(bundle, "auto", EngineSettings())
+    matched = expected = given = 0
+    apart: list[float] = []
+    for file, rows in told["found"].items():
+        image = read_image(plates / file)
+        height, width = image.shape[:2]
+        (stage,) = pipeline.inspect(image).stages
+        boxes = [
+            (finding.label, finding.confidence, np.array(
+                [box.x * width, box.y * height, (box.x + box.width) * width,
+                 (box.y + box.height) * height]
+            ))
+            for finding in stage.findings if (box := finding.box) is not None
+        ]  # fmt: skip
+        given += len(boxes)
+        expected += len(rows)
+        for kind, score, *corners in rows:
+            label = ("spot", "scratch")[kind]
+            near = [
+                confidence for found, confidence, box in boxes
+                if found == label and _overlap(box, np.array(corners)) > 0.8
+            ]  # fmt: skip
+            matched += bool(near)
+            apart += [min(abs(confidence - score) for confidence in near)] if near else []
+    share = 0.98 if precision == "float" else 0.9
+    assert expected > 40
+    assert matched >= share * expected
+    assert abs(given - expected) <= (1.0 - share) * expected + 1
+    assert float(np.mean(apart)) < (0.01 if precision == "float" else 0.05)
