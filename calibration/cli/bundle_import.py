@@ -118,6 +118,7 @@ def bundle_import(  # noqa: PLR0917 - typer reads its options from the signature
 
     from calibration.importing.bundling import pack  # noqa: PLC0415
     from calibration.importing.reading import read_model  # noqa: PLC0415
+    from edge_agent.topics import is_name  # noqa: PLC0415
 
     console = Console(stderr=True)
     given = _given(
@@ -126,6 +127,8 @@ def bundle_import(  # noqa: PLR0917 - typer reads its options from the signature
         ng=threshold, review=review, confidence=confidence,
     )  # fmt: skip
     name = name or _name_of(model)
+    if not is_name(name):
+        raise UsageError(f"--name {name}: give letters, digits, dots, dashes and underscores")
     with _steps(console) as steps:
         steps.step("Reading the model")
         file = read_model(model)

@@ -54,7 +54,9 @@ def tell(shapes: Shapes, wanted: TaskName | None, labels: int = 0) -> Layout:
     found = [each for each in _layouts(shapes, labels) if wanted in {None, each.task}]
     if not found:
         tried = f" as --task {wanted}" if wanted else ""
-        raise UsageError(f"the model gives {say(shapes)}, which cannot be read{tried}: {KNOWN}")
+        raise UsageError(
+            f"the model gives {say(shapes)}, which cannot be read{tried}: {KNOWN}{_older(shapes)}"
+        )
     if len({each.task for each in found}) > 1:
         names = " or ".join(sorted({each.task for each in found}))
         raise UsageError(f"the model gives {say(shapes)}, which may be {names}: say it with --task")
@@ -64,6 +66,15 @@ def tell(shapes: Shapes, wanted: TaskName | None, labels: int = 0) -> Layout:
 def say(shapes: Shapes) -> str:
     """Say shapes to people."""
     return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+
+
+def _older(shapes: Shapes) -> str:
+    """Say what is to be done with rows of boxes that have an objectness."""
+    rows = [shape for shape in shapes.values() if len(shape) == 3 and shape[1] > shape[2] > 6]
+    return (
+        "; rows of boxes with an objectness, as of YOLOv5 and YOLOX, are not read: train it with "
+        "Ultralytics' YOLOv8 or later"
+    ) * bool(rows)
 
 
 def _layouts(shapes: Shapes, labels: int) -> list[Layout]:

@@ -160,6 +160,8 @@ def fix(model: onnx.ModelProto, sizes: Sizes, size: tuple[int, int]) -> onnx.Mod
             reason = str(error)
         else:
             return fixed
+    if sizes.height and sizes.width and sizes.batch:
+        raise UsageError(f"{reason}: export it anew, with an opset from 13 to 21")
     raise UsageError(
         f"the model cannot be brought to images of {size[1]} x {size[0]} ({reason}): give the size "
         "it was trained with (--input HxW), or export it with fixed sizes"

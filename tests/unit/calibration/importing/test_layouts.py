@@ -49,7 +49,7 @@ def test_each_known_shape_has_its_task(
         ({"boxes": (1, 4), "scores": (1, 5)}, None, "cannot be read: "),
         ({"o": (1, 5)}, "detect", "cannot be read as --task detect: "),
         ({"o": (1, 1)}, None, "may be anomaly or classify: say it with --task"),
-        ({"yolov5": (1, 525, 85)}, None, "cannot be read: "),
+        ({"yolov5": (1, 525, 85)}, None, "an objectness, as of YOLOv5.*YOLOv8 or later"),
     ],
 )
 def test_other_shapes_are_refused_with_what_is_known(

@@ -146,3 +146,10 @@ def test_a_size_that_does_not_fit_is_refused_with_the_way_out() -> None:
     model = net.model({"out": (TensorProto.FLOAT, (1, 3072))})
     with pytest.raises(UsageError, match=r"images of 24 x 24 .*--input HxW"):
         surgery.fix(model, surgery.input_of(model), (24, 24))
+
+
+def test_a_model_that_the_runtime_refuses_is_refused_with_its_reason() -> None:
+    model = made.classifier(shape=(1, 3, made.SIDE, made.SIDE))
+    model.opset_import[0].version = 99
+    with pytest.raises(UsageError, match=r"ONNX Runtime refuses the model: .*opset from 13 to 21"):
+        surgery.fix(model, surgery.input_of(model), (made.SIDE, made.SIDE))
