@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from calibration.importing import anomalib, inside, plain, surgery, ultralytics
+from calibration.importing import anomalib, inside, plain, sizing, surgery, ultralytics
 from calibration.importing.facts import Given, Reading, Sizes
 from edge_agent.errors import UsageError
 from edge_agent.inspection.spec import Input
@@ -46,7 +46,7 @@ def convert(file: ModelFile, given: Given) -> Converted:
     meta = surgery.metadata(model)
     sizes = surgery.input_of(model)
     rows, columns = _size(model, meta, sizes, given)
-    fixed = surgery.fix(model, sizes, (rows, columns))
+    fixed = sizing.fix(model, sizes, (rows, columns))
     seen = _outputs(fixed)
     if ultralytics.made(meta):
         reading = ultralytics.read(meta, seen, given)
@@ -108,7 +108,7 @@ def _outputs(model: onnx.ModelProto) -> dict[str, npt.NDArray[Any]]:
         UsageError: The shapes change from image to image.
     """
     session = surgery.open_session(model)
-    first, second = surgery.run(session, 0), surgery.run(session, 1)
+    first, second = (surgery.run(session, surgery.noise(session, seed)) for seed in (0, 1))
     for name, value in first.items():
         if value.shape != second[name].shape:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""Change an ONNX graph: fix its sizes, let it take the camera's pixels, cut off outputs.
+"""Change an ONNX graph: fold what is constant, let it take the camera's pixels, cut off outputs.
 
 Nothing here knows a library: what is to be done is told by the values of `facts`.
 """
@@ -140,32 +140,7 @@ def producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
     return {name: node for node in model.graph.node for name in node.output if name}
 
 
-# --- sizes ---------------------------------------------------------------------------------------
-
-
-def fix(model: onnx.ModelProto, sizes: Sizes, size: tuple[int, int]) -> onnx.ModelProto:
-    """Return the model for images of one size, its constants folded.
-
-    The batch becomes 1, where the graph lets it; otherwise it stays, and `take_pixels` fills it.
-
-    Raises:
-        UsageError: It cannot be run at that size.
-    """
-    batch = sizes.batch or 1
-    reason = ""
-    for count in dict.fromkeys((1, batch)):
-        try:
-            fixed = simplify(_with_input(model, sizes, count, size))
-        except UsageError as error:
-            reason = str(error)
-        else:
-            return fixed
-    if sizes.height and sizes.width and sizes.batch:
-        raise UsageError(f"{reason}: export it anew, with an opset from 13 to 21")
-    raise UsageError(
-        f"the model cannot be brought to images of {size[1]} x {size[0]} ({reason}): give the size "
-        "it was trained with (--input HxW), or export it with fixed sizes"
-    )
+# --- runs ----------------------------------------------------------------------------------------
 
 
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -183,7 +158,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory(prefix="edge-import-") as folder:
         options.optimized_model_filepath = f"{folder}/model.onnx"
         session = open_session(model, options)
-        run(session, 0)
+        run(session, noise(session, 0))
         del session
         simple = onnx.load(options.optimized_model_filepath)
     domains = {node.domain for node in _nodes(simple.graph)}
@@ -217,44 +192,28 @@ def open_session(model: onnx.ModelProto, options: Any = None) -> Any:
         raise UsageError(f"ONNX Runtime refuses the model: {_line(error)}") from error
 
 
-def run(session: Any, seed: int) -> dict[str, npt.NDArray[Any]]:
-    """Run a model once on noise.
+def noise(session: Any, seed: int) -> npt.NDArray[Any]:
+    """Return a picture of noise, as a model takes it."""
+    entry = session.get_inputs()[0]
+    rng = np.random.default_rng(seed)
+    if "uint8" in entry.type:
+        return np.asarray(rng.integers(0, 256, entry.shape, np.uint8))
+    kinds = {"tensor(float16)": "float16", "tensor(double)": "float64"}
+    return np.asarray(rng.random(entry.shape), kinds.get(entry.type, "float32"))
+
+
+def run(session: Any, pixels: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+    """Run a model once.
 
     Raises:
         UsageError: It fails.
     """
-    entry = session.get_inputs()[0]
-    rng = np.random.default_rng(seed)
-    pixels: npt.NDArray[Any]
-    if "uint8" in entry.type:
-        pixels = rng.integers(0, 256, entry.shape, np.uint8)
-    else:
-        kinds = {"tensor(float16)": "float16", "tensor(double)": "float64"}
-        pixels = rng.random(entry.shape).astype(kinds.get(entry.type, "float32"))
     names = [output.name for output in session.get_outputs()]
     try:
-        return dict(zip(names, session.run(names, {entry.name: pixels}), strict=True))
+        values = session.run(names, {session.get_inputs()[0].name: pixels})
     except Exception as error:  # as above
         raise UsageError(f"the model fails when it runs: {_line(error)}") from error
-
-
-def _with_input(
-    model: onnx.ModelProto, sizes: Sizes, batch: int, size: tuple[int, int]
-) -> onnx.ModelProto:
-    """Return a copy whose input is fixed, and whose other shapes are to be worked out anew."""
-    fixed = type(model)()
-    fixed.CopyFrom(model)
-    rows, columns = size
-    sides = (batch, rows, columns, sizes.channels)
-    sides = sides if sizes.last else (batch, sizes.channels, rows, columns)
-    value = next(each for each in fixed.graph.input if each.name == sizes.name)
-    for dim, side in zip(value.type.tensor_type.shape.dim, sides, strict=True):
-        dim.Clear()
-        dim.dim_value = side
-    for output in fixed.graph.output:
-        output.type.tensor_type.ClearField("shape")
-    del fixed.graph.value_info[:]
-    return fixed
+    return dict(zip(names, values, strict=True))
 
 
 # --- pixels --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from calibration.importing import surgery
+from calibration.importing import sizing, surgery
 from calibration.importing.facts import IMAGENET, PLAIN, UNIT, Normalisation
 from edge_agent.errors import UsageError
 from tests.unit.calibration.importing import made
@@ -28,7 +28,7 @@ def _run(model: onnx.ModelProto, pixels: npt.NDArray[Any]) -> list[npt.NDArray[A
 def _changed(
     model: onnx.ModelProto, normalisation: Normalisation, outputs: dict[str, str]
 ) -> onnx.ModelProto:
-    fixed = surgery.fix(model, surgery.input_of(model), (made.SIDE, made.SIDE))
+    fixed = sizing.fix(model, surgery.input_of(model), (made.SIDE, made.SIDE))
     repeated = surgery.take_pixels(fixed, normalisation)
     surgery.keep_outputs(fixed, outputs, repeated=repeated)
     return surgery.simplify(fixed)
@@ -54,14 +54,32 @@ def test_pixels_in_give_what_normalised_floats_gave(
     np.testing.assert_allclose(after, before[:1], rtol=1e-4, atol=1e-4)
 
 
-def test_a_batch_that_is_baked_in_is_filled_with_the_same_image() -> None:
+@pytest.mark.parametrize(
+    ("shape", "count"),
+    [
+        ([2, 3, made.SIDE * made.SIDE], 1),  # begins with the batch, and may begin with 1
+        ([6, made.SIDE * made.SIDE], 2),  # the batch is in a product
+    ],
+)
+def test_a_batch_that_is_baked_in_becomes_one_only_where_that_changes_nothing(
+    shape: list[int], count: int
+) -> None:
     net = made.Net((2, 3, made.SIDE, made.SIDE))
-    whole = net.constant(np.array([2, 3, made.SIDE * made.SIDE], np.int64))
-    net.add("ReduceMean", net.add("Reshape", "images", whole), to="means", axes=[2], keepdims=0)
-    changed = _changed(net.model({"means": (TensorProto.FLOAT, (2, 3))}), PLAIN, {"means": "means"})
+    rows = net.add("Reshape", "images", net.constant(np.array(shape, np.int64)))
+    means = net.add("ReduceMean", rows, axes=[-1], keepdims=0)
+    back = net.constant(np.array([2, -1], np.int64))
+    net.add(
+        "Reshape", net.add("Expand", means, net.constant(np.array([1], np.int64))), back, to="means"
+    )
+    model = net.model({"means": (TensorProto.FLOAT, None)})
+    fixed = sizing.fix(model, surgery.input_of(model), (made.SIDE, made.SIDE))
+    assert surgery.take_pixels(fixed, PLAIN) == count
+    surgery.keep_outputs(fixed, {"means": "means"}, repeated=count)
     pixels = made.photo(2)[None]
-    (after,) = _run(changed, pixels)
-    np.testing.assert_allclose(after, pixels.mean(axis=(1, 2)), rtol=1e-4)
+    (after,) = _run(surgery.simplify(fixed), pixels)
+    floats = np.repeat(pixels.transpose(0, 3, 1, 2), 2, axis=0).astype(np.float32)
+    (before,) = _run(model, floats)
+    np.testing.assert_allclose(after, before[:1], rtol=1e-4)
 
 
 def test_half_precision_comes_out_as_float32() -> None:
@@ -145,11 +163,11 @@ def test_a_size_that_does_not_fit_is_refused_with_the_way_out() -> None:
     net.add("Reshape", "images", rows, to="out")
     model = net.model({"out": (TensorProto.FLOAT, (1, 3072))})
     with pytest.raises(UsageError, match=r"images of 24 x 24 .*--input HxW"):
-        surgery.fix(model, surgery.input_of(model), (24, 24))
+        sizing.fix(model, surgery.input_of(model), (24, 24))
 
 
 def test_a_model_that_the_runtime_refuses_is_refused_with_its_reason() -> None:
     model = made.classifier(shape=(1, 3, made.SIDE, made.SIDE))
     model.opset_import[0].version = 99
     with pytest.raises(UsageError, match=r"ONNX Runtime refuses the model: .*opset from 13 to 21"):
-        surgery.fix(model, surgery.input_of(model), (made.SIDE, made.SIDE))
+        sizing.fix(model, surgery.input_of(model), (made.SIDE, made.SIDE))
