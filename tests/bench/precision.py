@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration import anomaly, features, figures, frames, marks, tflite
+from calibration import anomaly, features, figures, frames, marks, tflite, viewing
 from calibration.precision import float_trunk_file
 from edge_agent.camera.images import read_image
 from edge_agent.inspection.engines import EngineSettings, Outputs, Pixels, load_engine
@@ -26,13 +26,12 @@ from edge_agent.inspection.spec import Input
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from calibration.anomaly import Floats
+    from calibration.projection import Floats
     from edge_agent.camera.frame import Image
 
 _SETS = ("casting", "mtd", "screw", "aliens")
 _SIDE = 256
 _DRAWS = 1000
-_SPEC = Input(height=_SIDE, width=_SIDE)
 
 
 class _Turned:
@@ -40,8 +39,8 @@ class _Turned:
 
     name = "litert"
 
-    def __init__(self) -> None:
-        model = tflite.convert(features.load_trunk(_SIDE, _SIDE))
+    def __init__(self, spec: Input) -> None:
+        model = tflite.convert(features.load_trunk(spec.height, spec.width))
         self._engine = load_engine("litert", model, EngineSettings())
         self.input_shape = self._engine.input_shape
 
@@ -59,9 +58,9 @@ class _Turned:
 class _Flat(features.Extractor):
     """Features from LiteRT, fed by the same preprocessing."""
 
-    def __init__(self) -> None:
-        super().__init__(_SPEC)
-        self._trunk._engine = _Turned()
+    def __init__(self, spec: Input) -> None:
+        super().__init__(spec)
+        self._engine = _Turned(spec)
 
 
 def _look(extractor: features.Extractor, images: Sequence[Image]) -> Floats:
@@ -94,17 +93,20 @@ def _set(folder: Path, most: int) -> None:
     truths = np.array([bool(truth.defect) for _, truth in labelled])
     tests = [read_image(file) for file, _ in labelled]
     trunk = float_trunk_file()
+    some = good[:: max(1, len(good) // viewing.LOOKED_AT)]
+    spec = viewing.choose(some, Input(height=_SIDE, width=_SIDE)).input
     ways = {
-        "float": (features.Extractor(_SPEC, trunk=trunk), marks.changes(good, _SPEC, trunk=trunk)),
-        "int8": (features.Extractor(_SPEC), marks.changes(good, _SPEC)),
-        "LiteRT": (_Flat(), None),
+        "float": (features.Extractor(spec, trunk=trunk), marks.changes(good, spec, trunk=trunk)),
+        "int8": (features.Extractor(spec), marks.changes(good, spec)),
+        "LiteRT": (_Flat(spec), None),
     }
     heads, scores = {}, {}
     seen: dict[str, Floats] = {}
     for name, (extractor, changes) in ways.items():
         seen[name] = _look(extractor, tests)
         if changes is not None:
-            heads[name] = anomaly.fit(_look(extractor, good), changes=changes)
+            material = anomaly.Material.of(_look(extractor, good), spec.height // 16, changes)
+            heads[name] = anomaly.fit(material, anomaly.leave_one_out(material).weights())
     top = anomaly.top_of(seen["float"].shape[1])
     fits = {"float": ("float", "float"), "int8": ("int8", "int8"), "LiteRT": ("int8", "LiteRT"),
             "crossed": ("int8", "float")}  # fmt: skip
