@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from calibration.importing import anomalib, inside, plain, sizing, surgery, ultralytics
+from calibration.importing import anomalib, inside, outputs, plain, sizing, surgery, ultralytics
 from calibration.importing.facts import Given, Reading, Sizes
 from edge_agent.errors import UsageError
 from edge_agent.inspection.spec import Input
@@ -56,7 +56,7 @@ def convert(file: ModelFile, given: Given) -> Converted:
         reading = plain.read(inside.inner(fixed), meta, seen, given)
     order = order_of(reading, sizes.channels)
     repeated = surgery.take_pixels(fixed, reading.normalisation)
-    surgery.keep_outputs(fixed, reading.outputs, repeated=repeated)
+    outputs.keep_outputs(fixed, reading.outputs, repeated=repeated)
     ready = surgery.simplify(fixed)
     _outputs(ready)
     notes = list(reading.notes)

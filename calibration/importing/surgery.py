@@ -1,4 +1,4 @@
-"""Change an ONNX graph: fold what is constant, let it take the camera's pixels, cut off outputs.
+"""Change an ONNX graph: read it, fold what is constant, let it take the camera's pixels.
 
 Nothing here knows a library: what is to be done is told by the values of `facts`.
 """
@@ -15,7 +15,7 @@ from calibration.importing.facts import Normalisation, Sizes
 from edge_agent.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     import onnx
 
@@ -67,7 +67,7 @@ def check_operators(model: onnx.ModelProto) -> None:
     custom = sorted(
         {
             f"{node.domain}::{node.op_type}"
-            for node in _nodes(model.graph)
+            for node in nodes_of(model.graph)
             if node.domain not in _STANDARD and (node.domain, node.op_type) not in own
         }
     )
@@ -78,12 +78,13 @@ def check_operators(model: onnx.ModelProto) -> None:
         )
 
 
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+def nodes_of(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Give the nodes of a graph, and of those inside its nodes."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                yield from _nodes(inner)
+                yield from nodes_of(inner)
 
 
 def input_of(model: onnx.ModelProto) -> Sizes:
@@ -161,7 +162,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
         run(session, noise(session, 0))
         del session
         simple = onnx.load(options.optimized_model_filepath)
-    domains = {node.domain for node in _nodes(simple.graph)}
+    domains = {node.domain for node in nodes_of(simple.graph)}
     kept = [each for each in simple.opset_import if each.domain in domains | {""}]
     del simple.opset_import[:]
     simple.opset_import.extend(kept)
@@ -272,48 +273,6 @@ def _prepend(model: onnx.ModelProto, sizes: Sizes, nodes: list[onnx.NodeProto], 
     model.graph.input.append(helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, shape))
 
 
-# --- outputs -------------------------------------------------------------------------------------
-
-
-def keep_outputs(model: onnx.ModelProto, outputs: Mapping[str, str], *, repeated: int = 1) -> None:
-    """Make some tensors the only outputs, float32 and for one image, and drop what they need not.
-
-    Args:
-        model: Changed in place.
-        outputs: New name by tensor.
-        repeated: How many times the graph looks at the image; the first is kept.
-    """
-    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - heavy
-
-    _make_room(model, set(outputs.values()) - set(outputs))
-    del model.graph.output[:]
-    for tensor in outputs:
-        model.graph.output.add().name = tensor
-    types = {value.name: value.type for value in open_session(model).get_outputs()}
-    del model.graph.output[:]
-    for place, tensor in enumerate(outputs):  # all of them first: names may change places
-        _rename(model, tensor, f"edge.output.{place}")
-    for place, (tensor, name) in enumerate(outputs.items()):
-        source = f"edge.output.{place}"
-        if repeated > 1:
-            bounds = [f"{name}.edge.{number}" for number in (0, 1)]
-            for number, bound in enumerate(bounds):
-                value = numpy_helper.from_array(np.array([number], np.int64), bound)
-                model.graph.initializer.append(value)
-            read = [source, *bounds, bounds[0]]
-            source = f"{name}.edge.first"
-            model.graph.node.append(helper.make_node("Slice", read, [source], name=f"{name}.first"))
-        if types[tensor] == "tensor(float)":
-            _rename(model, source, name)
-        else:
-            cast = helper.make_node(
-                "Cast", [source], [name], name=f"{name}.Cast", to=TensorProto.FLOAT
-            )
-            model.graph.node.append(cast)
-        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    _drop_unread(model)
-
-
 def append(model: onnx.ModelProto, op: str, inputs: Sequence[str], **attributes: Any) -> str:
     """Append a node and return the name of what it writes."""
     from onnx import helper  # noqa: PLC0415 - heavy
@@ -330,51 +289,6 @@ def constant(model: onnx.ModelProto, value: npt.ArrayLike) -> str:
     name = f"edge.constant.{len(model.graph.initializer)}"
     model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
     return name
-
-
-def _make_room(model: onnx.ModelProto, names: set[str]) -> None:
-    """Rename tensors that have the names that outputs are to have."""
-    taken = {tensor.name for tensor in model.graph.initializer}
-    taken |= {name for node in model.graph.node for name in node.output}
-    for name in names & taken:
-        _rename(model, name, f"{name}.inner")
-
-
-def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
-    for node in _nodes(model.graph):
-        for names in (node.input, node.output):
-            for place, name in enumerate(names):
-                if name == old:
-                    names[place] = new
-    for tensor in model.graph.initializer:
-        if tensor.name == old:
-            tensor.name = new
-
-
-def _drop_unread(model: onnx.ModelProto) -> None:
-    """Leave out nodes and constants that no output needs."""
-    needed = {value.name for value in model.graph.output}
-    kept = []
-    for node in reversed(model.graph.node):  # they are in the order in which they run
-        if needed & set(node.output):
-            kept.append(node)
-            needed |= _read_by(node)
-    del model.graph.node[:]
-    model.graph.node.extend(reversed(kept))
-    tensors = [tensor for tensor in model.graph.initializer if tensor.name in needed]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(tensors)
-    del model.graph.value_info[:]
-
-
-def _read_by(node: onnx.NodeProto) -> set[str]:
-    names = set(node.input)
-    for attribute in node.attribute:
-        for inner in (attribute.g, *attribute.graphs):
-            for each in inner.node:
-                names |= _read_by(each)
-            names |= {value.name for value in inner.output}
-    return names
 
 
 def _show(shape: Sequence[int | None]) -> str:

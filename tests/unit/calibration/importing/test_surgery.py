@@ -11,12 +11,10 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from calibration.importing import sizing, surgery
+from calibration.importing import outputs, sizing, surgery
 from calibration.importing.facts import IMAGENET, PLAIN, UNIT, Normalisation
 from edge_agent.errors import UsageError
 from tests.unit.calibration.importing import made
-
-Outputs = dict[str, npt.NDArray[Any]]
 
 
 def _run(model: onnx.ModelProto, pixels: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
@@ -26,11 +24,11 @@ def _run(model: onnx.ModelProto, pixels: npt.NDArray[Any]) -> list[npt.NDArray[A
 
 
 def _changed(
-    model: onnx.ModelProto, normalisation: Normalisation, outputs: dict[str, str]
+    model: onnx.ModelProto, normalisation: Normalisation, kept: dict[str, str]
 ) -> onnx.ModelProto:
     fixed = sizing.fix(model, surgery.input_of(model), (made.SIDE, made.SIDE))
     repeated = surgery.take_pixels(fixed, normalisation)
-    surgery.keep_outputs(fixed, outputs, repeated=repeated)
+    outputs.keep_outputs(fixed, kept, repeated=repeated)
     return surgery.simplify(fixed)
 
 
@@ -74,7 +72,7 @@ def test_a_batch_that_is_baked_in_becomes_one_only_where_that_changes_nothing(
     model = net.model({"means": (TensorProto.FLOAT, None)})
     fixed = sizing.fix(model, surgery.input_of(model), (made.SIDE, made.SIDE))
     assert surgery.take_pixels(fixed, PLAIN) == count
-    surgery.keep_outputs(fixed, {"means": "means"}, repeated=count)
+    outputs.keep_outputs(fixed, {"means": "means"}, repeated=count)
     pixels = made.photo(2)[None]
     (after,) = _run(surgery.simplify(fixed), pixels)
     floats = np.repeat(pixels.transpose(0, 3, 1, 2), 2, axis=0).astype(np.float32)
