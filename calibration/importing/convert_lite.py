@@ -78,8 +78,11 @@ def metadata(data: bytes) -> dict[str, str]:
 def _inner(lite: Lite) -> Inner:
     sizes, step = lite.input, lite.first_step()
     own: Normalisation | None = None
+    span = lite.span()
     if step is not None:
         own = inside.starts_from(*step)
+    elif span is not None:
+        own = inside.by_span(*span)
 
     def activation(name: str, values: npt.NDArray[Any]) -> Activation:
         if lite.last_operator(name) in {"SOFTMAX", "LOGISTIC"}:
@@ -89,7 +92,7 @@ def _inner(lite: Lite) -> Inner:
     return Inner(
         maker=f"TFLite: {lite.description}".rstrip(": "),
         channels=sizes.channels,
-        pixels=sizes.dtype == "uint8",
+        pixels=sizes.dtype == "uint8" and (own is None or lite.direct(own)),
         own=own,
         activation=activation,
     )

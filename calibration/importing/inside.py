@@ -24,6 +24,12 @@ _MOVES = frozenset(
 _BYTES = 1.5
 """A number above this is subtracted from, or divided into, pixels of 0 to 255."""
 
+_NEAR = 0.03
+"""How far, as a share of it, a span may be off: few pictures reach both ends of it."""
+
+_SIGNED = Normalisation(scale=1.0 / 127.5, mean=(1.0,))
+_LEVELS = Normalisation(scale=1.0, mean=(128.0,))
+
 _SMALL = 0.1
 """A number below this is multiplied with pixels of 0 to 255."""
 
@@ -49,6 +55,16 @@ def starts_from(operator: str, by: npt.NDArray[Any]) -> Normalisation:
     """
     size = float(np.abs(by).max())
     return PLAIN if (size < _SMALL if operator == "Mul" else size > _BYTES) else UNIT
+
+
+def by_span(low: float, high: float) -> Normalisation | None:
+    """Tell a normalisation by what a quantized input can hold; None for spans of no known one."""
+    known = ((0.0, 255.0, PLAIN), (0.0, 1.0, UNIT), (-1.0, 1.0, _SIGNED), (-128.0, 127.0, _LEVELS))
+    for lowest, highest, found in known:
+        near = _NEAR * (highest - lowest)
+        if abs(low - lowest) < near and abs(high - highest) < near:
+            return found
+    return None
 
 
 def normalisation(model: onnx.ModelProto) -> Normalisation | None:

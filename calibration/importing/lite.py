@@ -26,8 +26,8 @@ _OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items(
 _VERSIONS = {"DEQUANTIZE": 2, "QUANTIZE": 2}
 _FILE_IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
-_EXACT = 1e-3
-"""How far the step of an input may be off one grey level before it is not one."""
+_EXACT = 0.5 / 255
+"""How far, as a share of its span, a quantized input may be off grey levels and still be them."""
 
 _WEIGHTS = 1024
 """Bytes of a constant above which it is taken for weights."""
@@ -149,22 +149,43 @@ class Lite:
         """Let it take uint8, channels last, and do the normalisation itself."""
         sizes = self.input
         old = int(self._graph.inputs[0])
-        scale, zero = self._step(old)
-        if sizes.dtype == "uint8":
+        self._model.signatureDefs = None
+        direct = self.direct(normalisation)
+        if sizes.dtype == "uint8" and (direct or (normalisation.plain and self.span() is None)):
             self._graph.tensors[old].name = PIXELS
-            self._model.signatureDefs = None
             return
         shape = (1, sizes.height or 0, sizes.width or 0, sizes.channels)
-        new = self._tensor(PIXELS, shape, schema.TensorType.UINT8, step=(1.0, 0))
         before: list[Any] = []
-        same = abs(scale - 1.0) < _EXACT and zero == -128
-        if sizes.dtype == "int8" and normalisation.plain and same and sizes.last:
-            before.append(self._make("QUANTIZE", [new], old))  # the same grey levels, signed
+        if sizes.dtype == "int8" and direct and sizes.last:  # the same grey levels, signed
+            scale, zero = self._step(old)
+            new = self._tensor(PIXELS, shape, schema.TensorType.UINT8, step=(scale, zero + 128))
+            before.append(self._make("QUANTIZE", [new], old))
         else:
+            new = self._tensor(PIXELS, shape, schema.TensorType.UINT8, step=(1.0, 0))
             self._float_way(before, new, old, sizes, normalisation)
         self._graph.operators = [*before, *self._graph.operators]
         self._graph.inputs = [new]
-        self._model.signatureDefs = None
+
+    def span(self) -> tuple[float, float] | None:
+        """Return the smallest and largest number that a quantized input holds."""
+        lowest = {"uint8": 0, "int8": -128}.get(self.input.dtype)
+        own = self._graph.tensors[self._graph.inputs[0]].quantization
+        if lowest is None or own is None or own.scale is None or len(own.scale) == 0:
+            return None
+        scale, zero = self._step(int(self._graph.inputs[0]))
+        return (lowest - zero) * scale, (lowest + 255 - zero) * scale
+
+    def direct(self, normalisation: Normalisation) -> bool:
+        """Tell whether each grey level is, normalised, just the code of its own number."""
+        span = self.span()
+        if span is None:
+            return False
+        factor, offset = normalisation.of(self.input.channels)
+        half = _EXACT * (span[1] - span[0])
+        return all(
+            abs(more - span[0]) < half and abs(255 * by + more - span[1]) < half
+            for by, more in zip(factor, offset, strict=True)
+        )
 
     def _float_way(
         self, before: list[Any], new: int, old: int, sizes: Sizes, normalisation: Normalisation
@@ -179,7 +200,7 @@ class Lite:
                 steps.append((name, [self._store(f"{PIXELS}.{name}", values)]))
         if not sizes.last:
             steps.append(("TRANSPOSE", [self._store(f"{PIXELS}.order", _FIRST)]))
-        if sizes.dtype == "int8":
+        if sizes.dtype != "float32":
             steps.append(("QUANTIZE", []))
         value = new
         for place, (name, more) in enumerate(steps):

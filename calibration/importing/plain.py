@@ -113,7 +113,7 @@ def _reading(
     if not inner.pixels and not given.says_normalisation:
         what = f"taken for that of ImageNet, {normalisation}"
         if inner.own is not None:
-            what = f"the graph has a step of its own; before it, {normalisation}"
+            what = f"taken from its first steps, {normalisation}"
         told.append(
             f"The file does not say its normalisation: {what}; --scale, --mean and --std say it "
             "otherwise."

@@ -176,13 +176,23 @@ def anomalib(
 
 
 def tflite(
-    kind: str = "float32", *, classes: int = 3, softmax: bool = True, first: str = "", side: int = 8
+    kind: str = "float32",
+    *,
+    classes: int = 3,
+    softmax: bool = True,
+    first: str = "",
+    step: tuple[float, int] | None = None,
+    last: bool = True,
 ) -> bytes:
-    """A classifier as Keras converts it: `kind` is that of its input; `first` its first step."""
-    flat = Flat("made")
-    shape = (1, side, side, 3)
+    """A classifier as Keras converts it.
+
+    `kind` is that of its input, `step` its scale and zero point, `first` the first operator;
+    without `last` the channels come first.
+    """
+    flat, side = Flat("made"), 8
+    shape = (1, side, side, 3) if last else (1, 3, side, side)
     noise = np.random.default_rng(5)
-    step = {"uint8": (1.0, 0), "int8": (1.0, -128)}.get(kind)
+    step = step or {"uint8": (1.0, 0), "int8": (1.0, -128)}.get(kind)
     if step is None:
         source = flat.tensor("image", shape, np.float32)
         value = source

@@ -87,6 +87,42 @@ def test_pixels_of_another_span_go_through_floats_to_codes() -> None:
     np.testing.assert_allclose(_after(_convert(data, given), 3), _before(data, numbers), atol=2e-2)
 
 
+def test_channels_may_come_first() -> None:
+    data = made.tflite(last=False)
+    given = Given(labels=GOOD.labels, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+    numbers = (made.photo(6, 8) / 255 - np.array(given.mean)) / np.array(given.std)
+    expected = _before(data, numbers.transpose(2, 0, 1)[None])
+    np.testing.assert_allclose(_after(_convert(data, given), 6), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "expected"),
+    [
+        ("int8", (1 / 255, -128), UNIT),
+        ("int8", (2 / 255, -1), Normalisation(scale=1 / 127.5, mean=(1.0,))),
+        ("int8", (1.0, 0), Normalisation(scale=1.0, mean=(128.0,))),
+        ("int8", (0.99, -128), PLAIN),
+        ("uint8", (1 / 255, 0), PLAIN),
+    ],
+)
+def test_the_span_of_a_quantized_input_tells_its_normalisation(
+    kind: str, step: tuple[float, int], expected: Normalisation
+) -> None:
+    data = made.tflite(kind, step=step)
+    converted = _convert(data)
+    assert converted.reading.normalisation == expected
+    if kind == "int8":
+        numbers = made.photo(4, 8)[None] * expected.scale - expected.mean[0]
+        np.testing.assert_allclose(_after(converted, 4), _before(data, numbers), atol=2e-2)
+
+
+def test_a_narrow_span_before_a_rescaling_is_not_fed_with_bare_bytes() -> None:
+    data = made.tflite("uint8", first="MUL", step=(0.8, 0))
+    converted = _convert(data)
+    numbers = np.minimum(made.photo(5, 8)[None].astype(np.float64), 0.8 * 255)
+    np.testing.assert_allclose(_after(converted, 5), _before(data, numbers), atol=1e-3)
+
+
 def test_softmax_is_seen_and_missed() -> None:
     for softmax, activation in ((True, "none"), (False, "softmax")):
         task = _convert(made.tflite(softmax=softmax)).reading.task
