@@ -33,9 +33,10 @@ from edge_agent.camera.images import read_image
 from edge_agent.errors import EdgeError, UsageError
 from edge_agent.inspection.engines import EngineSettings, load_engine
 from edge_agent.inspection.spec import Anomaly, Classify, Detect, Segment, Stage, Thresholds
-from edge_agent.rollout.bundle import read_bundle
+from edge_agent.rollout.bundle import Bundle, read_bundle
 from edge_agent.rollout.loading import load_pipeline
-from edge_agent.rollout.selftest import judge_samples, what_fails
+from edge_agent.rollout.selftest import judge_samples, self_test, what_fails
+from edge_agent.rollout.slots import Slots
 from tests.unit.calibration.importing import made
 
 EXPORTS = Path(os.environ.get("EDGE_EXPORTS", "/nowhere"))
@@ -86,9 +87,31 @@ def test_a_classifier_is_imported_installed_and_judges(tmp_path: Path) -> None:
     bundle = read_bundle(out)
     assert bundle.manifest.name == "plates"
     assert what_fails(judge_samples(bundle, "auto", EngineSettings())) == ""
+
+    def test(candidate: Bundle) -> None:
+        self_test(candidate, "auto", EngineSettings())
+
+    assert Slots(tmp_path / "slots").install(out, test).digest == bundle.digest
     pipeline = load_pipeline(bundle, "auto", EngineSettings())
     scores = [pipeline.inspect(read_image(file)).scores["classify"] for file in bad.iterdir()]
     assert min(scores) > 0.9
+
+
+def test_folders_with_little_in_them_are_taken_or_refused_by_name(tmp_path: Path) -> None:
+    file = made.save(_brightest(), tmp_path / "plates.onnx")
+    arguments = [file, "--out", tmp_path / "out.bundle", "--labels", "good,spot"]
+    one = _folder(tmp_path / "one", 1)
+    (one / "broken.png").write_bytes(b"no image")
+    told = _import(*arguments, "--calibrate", one, "--golden", one)
+    assert "left out: " in told
+    assert "1 golden and 0 challenge samples" in told
+    empty, broken = tmp_path / "empty", tmp_path / "broken"
+    empty.mkdir()
+    broken.mkdir()
+    (broken / "broken.png").write_bytes(b"no image")
+    for folder, text in ((empty, "holds no images"), (broken, "holds no image that can be read")):
+        with pytest.raises(UsageError, match=text):
+            _import(*arguments, "--calibrate", folder)
 
 
 @pytest.mark.parametrize("task", ["detect", "segment"])
