@@ -281,7 +281,7 @@ def _plate(seed: int) -> tuple[Any, list[tuple[int, float, float, float, float]]
     cv2 = importlib.import_module("cv2")
     noise = np.random.default_rng([17, seed])
     image = np.full((120, 160, 3), noise.uniform(100, 160), np.float32)
-    boxes = []
+    boxes: list[tuple[int, float, float, float, float]] = []
     for _ in range(int(noise.integers(0, 4))):
         kind = int(noise.integers(2))
         wide, high = (
