@@ -1,6 +1,7 @@
 """Bring an imported ONNX model to int8, and say what that cost on the images it was calibrated on.
 
-The float model is kept where int8 changes more than `MOST_CHANGED` of the verdicts.
+The float model is kept where int8 changes more than `MOST_CHANGED` of the verdicts, and that not
+only because scores that lie at a threshold are rounded (`ROUNDING`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 MOST_CHANGED = 0.02
 """Share of the verdicts that may change before the float model is kept."""
+
+ROUNDING = 0.02
+"""What a score may move by, as a share of the `ng` threshold, whatever verdict that changes."""
 
 MOST_IMAGES = 64
 """Images that a model is calibrated on at most."""
@@ -73,6 +77,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
         largest: Change of a score.
         mean: Change of a score.
         highest: Score of all, by either.
+        ng: The threshold; 0 for none.
         float_ms: Of the model alone, here; the median.
         int8_ms: The same.
     """
@@ -82,6 +87,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     largest: float
     mean: float
     highest: float
+    ng: float
     float_ms: float
     int8_ms: float
 
@@ -93,7 +99,8 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def good(self) -> bool:
         """Whether int8 says what float says."""
-        return self.changed <= MOST_CHANGED * self.images
+        few = self.changed <= MOST_CHANGED * self.images
+        return few or self.largest <= ROUNDING * self.ng
 
     def __str__(self) -> str:
         """Say it to people."""
@@ -162,6 +169,7 @@ def compare(
         largest=float(apart.max()),
         mean=float(apart.mean()),
         highest=float(np.max(rows)),
+        ng=limits.ng if limits else 0.0,
         float_ms=times[0],
         int8_ms=times[1],
     )

@@ -148,10 +148,23 @@ def test_int8_gives_equal_bytes_too(tmp_path: Path) -> None:
     assert written[0] == written[1]
 
 
+def test_verdicts_at_a_threshold_may_be_rounded_over_it() -> None:
+    def compared(changed: int, largest: float) -> eight_bits.Compared:
+        return eight_bits.Compared(
+            images=100, changed=changed, largest=largest, mean=0.0, highest=1.0, ng=0.5,
+            float_ms=1.0, int8_ms=1.0,
+        )  # fmt: skip
+
+    assert compared(2, 0.4).good
+    assert compared(9, 0.01).good
+    assert not compared(3, 0.011).good
+
+
 def test_int8_that_changes_verdicts_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(eight_bits, "MOST_CHANGED", -1.0)  # as if one verdict too many changed
+    monkeypatch.setattr(eight_bits, "ROUNDING", -1.0)
     given = Given(labels=("good", "chip", "dent"), scale=1 / 255)
     imported = _pack(tmp_path, made.classifier(), Images(calibrate=GOOD), given)
     assert imported.int8.startswith("float: int8 differs too much (on 12 calibration images")
