@@ -37,8 +37,9 @@ def test_the_graph_computes_what_the_fit_computed(
     plan: Plan, good: Good, fitted: Fitted, draw: Callable[..., Image]
 ) -> None:
     fresh = [draw(700), draw(701, spot_px=20)]
-    features = collect([draw(seed) for seed in range(5)] + fresh, plan.input).features[-2:]
-    wanted = anomaly.fit(good.features, changes=good.changes, dims=plan.dims).map(features)
+    lot = collect([draw(seed) for seed in range(5)] + fresh, plan.input)
+    weights = anomaly.leave_one_out(good.material, dims=plan.dims).weights()
+    wanted = anomaly.fit(good.material, weights, dims=plan.dims).map(lot.material.features[-2:])
     judge = inspector(plan, fitted, "onnx")
     for image, row in zip(fresh, wanted, strict=True):
         seen = judge.inspect(image)
@@ -95,7 +96,7 @@ def test_grey_frames_of_another_size_are_taken_as_they_are(
 ) -> None:
     grey = [np.ascontiguousarray(draw(seed)[:, :, 0]) for seed in range(6)]
     grey[3] = np.ascontiguousarray(np.kron(grey[3], np.ones((2, 2), np.uint8)))
-    assert np.isfinite(collect(grey, plan.input).features).all()
+    assert np.isfinite(collect(grey, plan.input).material.features).all()
 
 
 def test_kept_frames_span_all_parts_and_are_bounded(plan: Plan) -> None:

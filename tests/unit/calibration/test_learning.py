@@ -8,19 +8,22 @@ import numpy as np
 import pytest
 
 from calibration import anomaly, learning
+from calibration.anomaly import Material
 from calibration.learning import Point
+from calibration.projection import Floats
 
 
-def _features(parts: int, seed: int = 0) -> anomaly.Floats:
+def _features(parts: int, seed: int = 0) -> Floats:
     rng = np.random.default_rng(seed)
-    values: anomaly.Floats = rng.normal(3, 1, (parts, 9, 16)).astype(np.float32)
+    values: Floats = rng.normal(3, 1, (parts, 9, 16)).astype(np.float32)
     return values
 
 
-def _curve(parts: int, bad: anomaly.Floats | None = None) -> list[Point]:
-    features = _features(parts)
-    scores = anomaly.scores(anomaly.leave_one_out(features, dims=8), anomaly.top_of(9))
-    return learning.curve(features, scores, changes=None, bad=bad, dims=8, seed=0)
+def _curve(parts: int, bad: Floats | None = None) -> list[Point]:
+    material = Material.of(_features(parts), 3)
+    return learning.curve(
+        material, anomaly.leave_one_out(material, dims=8), bad=bad, dims=8, seed=0
+    )
 
 
 def test_it_has_a_quarter_half_and_all_of_the_parts() -> None:

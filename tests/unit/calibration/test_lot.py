@@ -35,7 +35,7 @@ def test_what_cannot_be_read_and_copies_are_left_out_by_name(
     (folder / "torn.png").write_bytes(b"\x89PNG\r\n")
     parts = lot.read_lot(folder, plan, _track)
     assert [file.name for file in parts.files] == [f"part-{number}.png" for number in range(8)]
-    assert parts.good.features.shape[0] == len(parts.scores) == 8
+    assert len(parts.good.material.features) == len(parts.scores) == 8
     unreadable, copy = parts.notes
     assert "torn.png" in unreadable
     assert "exact copies of other images: part-8.png" in copy
@@ -48,7 +48,7 @@ def test_an_odd_part_is_found_and_can_be_left_out(
     images[11] = draw(11, spot_px=30)
     parts = lot.read_lot(_write(tmp_path / "good", images), plan, _track)
     assert [parts.files[odd.number].name for odd in parts.odd] == ["part-11.png"]
-    dropped = lot.drop_odd(parts, plan)
+    dropped = lot.drop_odd(parts)
     assert len(dropped.files) == len(dropped.scores) == len(dropped.good.digests) == 29
     assert "part-11.png" not in {file.name for file in dropped.files}
     assert dropped.notes[-1] == "left out as odd: part-11.png"
@@ -84,7 +84,7 @@ def test_the_page_holds_everything_in_it(
 ) -> None:
     images = [draw(seed) for seed in range(12)]
     parts = lot.read_lot(_write(tmp_path / "good", images), plan, _track)
-    fitted = fit(plan, parts.good, scores=parts.scores)
+    fitted = fit(plan, parts.good, unseen=parts.unseen)
     note = "a note with <angles>"
     bundle = pack(tmp_path / "x.bundle", plan, parts.good, fitted, notes=[note])
     card = bundle.files["card.md"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration import anomaly, sifting
+from calibration import sifting
+from calibration.projection import Floats
 from edge_agent.errors import UsageError
 
 
-def _scores(parts: int, seed: int = 0) -> anomaly.Floats:
+def _scores(parts: int, seed: int = 0) -> Floats:
     rng = np.random.default_rng(seed)
     return np.exp(rng.normal(0.5, 0.1, parts)).astype(np.float32)
 

@@ -9,8 +9,7 @@ import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from calibration import features, head
-from calibration.anomaly import fit as fit_head
+from calibration import anomaly, features, head
 from calibration.commission import Fitted, Good, Plan, inspector
 from calibration.tflite import convert
 from edge_agent.camera.frame import Image
@@ -52,7 +51,7 @@ def test_buffers_are_aligned_as_the_schema_asks(fitted: Fitted) -> None:
 
 def test_the_same_graph_gives_the_same_bytes(plan: Plan, good: Good) -> None:
     trunk = features.load_trunk(plan.input.height, plan.input.width)
-    model = head.attach(trunk, fit_head(good.features, dims=8))
+    model = head.attach(trunk, anomaly.fit(good.material, (1.0, 0.1), dims=8))
     assert convert(model) == convert(model)
 
 
