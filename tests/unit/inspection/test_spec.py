@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge_agent.inspection.spec import Anomaly, Input, Stage, Task
+from edge_agent.inspection.spec import Anomaly, Input, Pose, Stage, Task
 from tests.tiny import tiny_stage
 
 
@@ -19,8 +19,17 @@ from tests.tiny import tiny_stage
         ({"height": 8, "width": 8, "mean": 0.5}, "unknown field `mean`"),
         ({"height": 8}, "missing required field `width`"),
         ({"height": 8, "width": 8, "roi": {"x": 2}}, "roi"),
+        ({"height": 8, "width": 8, "level": 0}, ">= 1"),
+        ({"height": 8, "width": 8, "level": 255}, "<= 254"),
+        ({"height": 8, "width": 8, "pose": {}}, "missing required field `length`"),
+        ({"height": 8, "width": 8, "pose": {"length": 0.0}}, "> 0"),
+        ({"height": 8, "width": 8, "pose": {"length": 4.5}}, "<= 4"),
+        ({"height": 8, "width": 8, "pose": {"length": 1.0, "angle": 1}}, "unknown field `angle`"),
+        ({"height": 8, "width": 8, "fit": "letterbox", "level": 90}, "neither level nor pose"),
+        ({"height": 8, "width": 8, "fit": "letterbox", "pose": {"length": 1.0}},
+         "neither level nor pose"),
     ],
-)
+)  # fmt: skip
 def test_a_description_that_this_runtime_cannot_honour_is_refused(
     raw: dict[str, Any], why: str
 ) -> None:
@@ -80,3 +89,22 @@ def test_grey_goes_with_one_channel() -> None:
     for channels, order in ((3, "GREY"), (1, "BGR")):
         with pytest.raises(msgspec.ValidationError, match="does not go with"):
             msgspec.convert({"height": 8, "width": 8, "channels": channels, "order": order}, Input)
+
+
+def test_a_pose_goes_with_tasks_that_say_nothing_of_places() -> None:
+    # Boxes and masks of a view that was turned would lie elsewhere in the frame.
+    posed = msgspec.to_builtins(tiny_stage())
+    posed["input"] |= {"pose": {"length": 0.8}}
+    boxes = {"labels": ["a"], "layout": "yolo"}
+    for task in ({"kind": "anomaly", "top": 1}, {"kind": "classify", "labels": ["a"]}):
+        pose = msgspec.convert(posed | {"task": task}, Stage).input.pose
+        assert pose == Pose(length=0.8)
+    for task in ({"kind": "detect"} | boxes, {"kind": "segment"} | boxes):
+        with pytest.raises(msgspec.ValidationError, match="anomaly and classify"):
+            msgspec.convert(posed | {"task": task}, Stage)
+        assert msgspec.convert(msgspec.to_builtins(tiny_stage()) | {"task": task}, Stage)
+
+
+def test_what_an_input_looks_at_survives_being_written_down() -> None:
+    spec = Input(height=96, width=160, level=80, pose=Pose(length=0.3))
+    assert msgspec.json.decode(msgspec.json.encode(spec), type=Input) == spec

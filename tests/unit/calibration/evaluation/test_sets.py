@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from calibration.evaluation.sets import NONE, read_set
+from calibration.evaluation.sets import NONE, labels_of, read_set
 from edge_agent.errors import UsageError
 
 
@@ -84,3 +84,51 @@ def test_good_and_defective_images_are_both_needed(tmp_path: Path) -> None:
         read_set(tmp_path)
     _touch(tmp_path, "dent/1.png")
     assert read_set(tmp_path).empty == ("crack",)
+
+
+# --- what belongs together -----------------------------------------------------------------------
+
+
+def _parts(tmp_path: Path) -> list[Path]:
+    _touch(tmp_path, "train/good/a_1.png", "train/good/a_2.png", "train/good/late/b_1.png")
+    (tmp_path / "meta.json").write_text('{"a_1.png": {"tile": 7}, "a_2.png": {"tile": 7}}')
+    return sorted((tmp_path / "train/good").rglob("*.png"))
+
+
+def test_images_are_labelled_by_field_and_by_name(tmp_path: Path) -> None:
+    files, folder = _parts(tmp_path), tmp_path / "train/good"
+    assert labels_of(files, folder, "") == ["", "", ""]
+    assert labels_of(files, folder, "^([a-z])_") == ["a", "a", "b"]
+    one, two, alone = labels_of(files, folder, "tile")
+    assert one == two == "7"
+    assert alone not in {"", "7"}
+
+
+def test_images_that_a_label_does_not_fit_are_parts_of_their_own(tmp_path: Path) -> None:
+    labels = labels_of(_parts(tmp_path), tmp_path / "train/good", "b_([0-9])")
+    assert len(set(labels)) == 3
+
+
+def test_labels_are_the_same_by_a_relative_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = _parts(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    relative = [file.relative_to(tmp_path) for file in files]
+    labels = labels_of(relative, Path("train/good"), "tile")
+    assert labels[:2] == ["7", "7"]
+    assert len(set(labels)) == 2
+
+
+def test_a_sub_folder_is_a_label(tmp_path: Path) -> None:
+    labels = labels_of(_parts(tmp_path), tmp_path / "train/good", "folder")
+    assert labels == ["good", "good", "late"]
+
+
+@pytest.mark.parametrize(
+    ("by", "words"),
+    [("shift", "--group-by shift"), ("(", "--group-by"), ("x([0-9])", "--group-by .* fits none")],
+)
+def test_a_label_that_fits_nothing_is_refused(tmp_path: Path, by: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        labels_of(_parts(tmp_path), tmp_path / "train/good", by)
