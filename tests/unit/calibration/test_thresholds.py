@@ -80,3 +80,28 @@ def test_no_bad_part_sends_more_than_one_good_part_in_twenty_to_a_person() -> No
     scores = _scores(200, 4)
     wider = with_bad(choose(scores, Allowed()), scores, np.array([0.5], np.float32))
     assert 0.0 < (scores >= wider.review).mean() <= 0.055
+
+
+def test_pictures_of_the_same_parts_promise_no_more_than_the_parts() -> None:
+    parts = _scores(40, 5)
+    pictures = np.repeat(parts, 5)
+    told, untold = choose(pictures, Allowed(), parts=40), choose(pictures, Allowed())
+    assert untold.ng > told.ng  # two hundred would promise one in two hundred
+    alone = choose(parts, Allowed())
+    assert told.ng == pytest.approx(alone.ng, rel=0.03)
+    assert told.review == pytest.approx(alone.review, rel=0.03)
+
+
+def test_as_many_parts_as_scores_change_nothing() -> None:
+    scores = _scores(60, 6)
+    assert choose(scores, Allowed(), parts=60) == choose(scores, Allowed())
+
+
+def test_fresh_parts_exceed_them_as_promised_where_each_was_pictured_thrice() -> None:
+    rejected = []
+    for seed in range(40):
+        noise = np.random.default_rng(seed).normal(1, 0.005, 180)
+        pictures = (np.repeat(_scores(60, seed), 3) * noise).astype(np.float32)
+        limits = choose(pictures, Allowed(), parts=60)
+        rejected.append(float((_scores(20_000, 1000 + seed) >= limits.ng).mean()))
+    assert np.mean(rejected) < 1.5 * Allowed().by(60).false_rejects
