@@ -15,6 +15,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# As `edge-agent` sets it: its threads wait for each other by spinning.
+export OPENBLAS_NUM_THREADS := 1
 
 .PHONY: help demo test test-all check format bench models package lock clean mosquitto
 

@@ -1,14 +1,9 @@
-"""Fit the anomaly head: what good parts look like at each place, from good parts only.
+"""Fit the anomaly head: what good parts look like, from good parts only.
 
-Each cell of the grid has a Gaussian of its own over projected features; the map is the Mahalanobis
-distance to it per dimension, about 1 for a good part (Defard et al., "PaDiM", arXiv:2011.08785).
-Three things differ from the paper, and make it small and fit for few parts:
-
-- The projection is an orthogonal one *after* whitening with the covariance that all cells share,
-  so that directions of little variance, where small defects show, are not lost. It keeps the
-  directions in which planted marks show most (`calibration.marks`), or random ones without marks.
-- A cell's covariance is drawn towards the shared one, with the weight of `PRIOR` parts.
-- The whitening matrices are triangular and kept in half precision.
+Two looks at a part, added up: each cell of the grid against the examples that were kept for its
+place (`calibration.memory`), and the part as a whole (`calibration.whole`). Each counts as a
+multiple of what it is on a good part that was not fitted to, so that the score of one is about 1.
+With few parts nearly nothing is known of the whole, and it counts little.
 """
 
 from __future__ import annotations
@@ -17,45 +12,161 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from calibration import memory, projection, whole
+from calibration.nuisances import Nuisances
+from calibration.projection import Floats
 from edge_agent.errors import UsageError
-
-Floats = npt.NDArray[np.float32]
 
 MIN_PARTS = 5
 FEW = 50
 """Parts up to which one part has a say in everything that is fitted."""
 
 DIMS = 64
-PRIOR = 100.0
 TOP_SHARE = 0.01
 """Share of the map's cells whose mean is the score."""
 
-_FLOOR = 1e-4
-_SAME = 1e-9
-"""Variance of the widest direction, against the features' square, below which nothing varies."""
+_LEAST = 1e-6
+
+
+class Material(msgspec.Struct, frozen=True):
+    """What a head is fitted to.
+
+    Attributes:
+        features: float32 (parts, cells, channels) of the good parts.
+        rows: Of the grid; cells are numbered row by row.
+        changes: float32 (rows, channels): what planted marks do to features.
+        twins: bool (parts, parts): which parts show the same thing; true on the diagonal.
+        extra: float32 (more, cells, channels): the same parts, mirrored or turned.
+        extra_of: int64 (more,): the part that each of those is.
+        nuisances: What else moves features, and means nothing.
+        looked: bool (cells,): those that are looked at; None for all.
+    """
+
+    features: Floats
+    rows: int
+    changes: Floats | None
+    twins: npt.NDArray[np.bool_]
+    extra: Floats
+    extra_of: npt.NDArray[np.int64]
+    nuisances: Nuisances | None = None
+    looked: npt.NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        features: Floats,
+        rows: int,
+        changes: Floats | None = None,
+        nuisances: Nuisances | None = None,
+    ) -> Material:
+        """Return parts with no twins and nothing extra."""
+        none = np.zeros((0, *features.shape[1:]), np.float32)
+        return cls(
+            features,
+            rows,
+            changes,
+            np.eye(len(features), dtype=bool),
+            none,
+            np.zeros(0, np.int64),
+            nuisances,
+        )
+
+    def subset(self, parts: npt.NDArray[np.int64]) -> Material:
+        """Return some of the parts, by their numbers."""
+        places = np.full(len(self.features), -1)
+        places[parts] = np.arange(len(parts))
+        kept = places[self.extra_of] >= 0
+        return Material(
+            self.features[parts], self.rows, self.changes, self.twins[np.ix_(parts, parts)],
+            self.extra[kept], places[self.extra_of[kept]],
+            self.nuisances.renumbered(places) if self.nuisances else None, self.looked,
+        )  # fmt: skip
+
+    def project(self, sums: projection.Scatter, *, dims: int, seed: int) -> Floats:
+        """Choose the directions to keep; see `projection.project`."""
+        return projection.project(
+            sums,
+            self.changes,
+            self.nuisances.cells if self.nuisances else None,
+            dims=min(dims, self.features.shape[2]),
+            seed=seed,
+        )
+
+    def describe(self, features: Floats) -> Floats:
+        """Return mean and spread over the cells that are looked at; see `whole.describe`."""
+        return whole.describe(features, self.looked)
+
+    def fit_whole(self, told: Floats) -> whole.Whole:
+        """Fit the Gaussian of the whole to what `whole.describe` told of parts."""
+        return whole.fit(told, self.nuisances.wholes() if self.nuisances else None)
+
+    @property
+    def all(self) -> Floats:
+        """The parts, and behind them what is extra."""
+        return np.concatenate([self.features, self.extra]) if len(self.extra) else self.features
+
+    @property
+    def owners(self) -> npt.NDArray[np.int64]:
+        """The part that each of `all` is."""
+        return np.concatenate([np.arange(len(self.features)), self.extra_of])
 
 
 class Head(msgspec.Struct, frozen=True):
-    """A fitted head: map = | (features @ projection - mean[cell]) @ whitening[cell] |.
+    """A fitted head: map = near * distance to the nearest example + far * distance of the whole.
 
     Attributes:
         projection: float32 (channels, dims).
-        mean: float32 (cells, dims).
-        whitening: float16 (cells, dims, dims), lower triangular, with 1 / sqrt(dims) in it, to
-            eight significant bits: zeros and short numbers are what makes a bundle small.
+        examples: float16 (cells, size, dims), to eight significant bits: short numbers make a
+            small bundle.
+        whole: The part as a whole.
+        near: What a cell's distance counts.
+        far: What the whole part's distance counts.
+        looked: bool (cells,): those that are looked at; None for all.
     """
 
     projection: Floats
-    mean: Floats
-    whitening: npt.NDArray[np.float16]
+    examples: npt.NDArray[np.float16]
+    whole: whole.Whole
+    near: float
+    far: float
+    looked: npt.NDArray[np.bool_] | None = None
 
     def map(self, features: Floats) -> Floats:
         """Return the map of each part: (parts, cells, channels) to (parts, cells)."""
-        away = features @ self.projection - self.mean
-        # Cells first: one matrix product a cell, over all parts.
-        turned = np.matmul(away.transpose(1, 0, 2), self.whitening.astype(np.float32))
-        distance: Floats = np.sqrt(np.einsum("pnd,pnd->np", turned, turned))
-        return distance
+        cells = memory.nearest(self.examples.astype(np.float32), features @ self.projection)
+        cells = cells if self.looked is None else cells * self.looked
+        away = self.whole.distance(whole.describe(features, self.looked))
+        values: Floats = np.float32(self.near) * cells + np.float32(self.far) * away[:, None]
+        return values
+
+
+class Unseen(msgspec.Struct, frozen=True):
+    """What good parts look like to a head that was fitted without them.
+
+    Attributes:
+        cells: float32 (parts, cells): to the nearest example of another part.
+        wholes: float32 (parts,): from the other parts, as a whole.
+    """
+
+    cells: Floats
+    wholes: Floats
+
+    def weights(self) -> tuple[float, float]:
+        """Return what distances count, near and far: `Head.near` and `Head.far`."""
+        parts, cells = self.cells.shape
+        share = 0.5 * parts / (parts + FEW)
+        near = float(np.median(scores(self.cells, top_of(cells))))
+        return (1 - share) / max(near, _LEAST), share / max(float(np.median(self.wholes)), _LEAST)
+
+    def maps(self) -> Floats:
+        """Return the map of each part by a head without it, (parts, cells)."""
+        near, far = self.weights()
+        values: Floats = np.float32(near) * self.cells + np.float32(far) * self.wholes[:, None]
+        return values
+
+    def scores(self) -> Floats:
+        """Return the score of each part by a head without it, (parts,)."""
+        return scores(self.maps(), top_of(self.cells.shape[1]))
 
 
 def top_of(cells: int) -> int:
@@ -71,126 +182,129 @@ def scores(maps: Floats, top: int) -> Floats:
 
 
 def fit(
-    features: Floats,
-    *,
-    changes: Floats | None = None,
-    dims: int = DIMS,
-    seed: int = 0,
-    least: int = MIN_PARTS,
+    material: Material, weights: tuple[float, float], *, dims: int = DIMS, seed: int = 0
 ) -> Head:
     """Fit the head to good parts.
 
     Args:
-        features: float32 (parts, cells, channels).
-        changes: float32 (rows, channels): what planted marks do to features.
+        material: The parts.
+        weights: What distances count; `Unseen.weights`.
         dims: Dimensions that are kept of the channels.
-        seed: Of the random projection, where there are no changes.
-        least: Parts that are enough.
+        seed: Of what is drawn.
 
     Raises:
         UsageError: There are too few parts, or they are all the same.
     """
-    parts, _, channels = features.shape
-    if parts < least:
-        raise UsageError(
-            f"{parts} good parts: fitting needs at least {MIN_PARTS}, better 50 to 300"
-        )
-    projection = _projection(features, changes, min(dims, channels), seed)
-    mean, away = _centred(features, projection)
-    own = _covariances(away)
-    weight = _weight(parts)
-    precision = np.linalg.inv(weight * own + (1 - weight) * own.mean(axis=0))
-    whitening = np.linalg.cholesky(precision / own.shape[2])
-    return Head(projection, mean.astype(np.float32), _short(whitening.astype(np.float16)))
+    features = material.features
+    _check(features, MIN_PARTS)
+    kept = material.project(projection.scatter(features), dims=dims, seed=seed)
+    seen = material.all @ kept
+    examples = memory.choose(seen, material.rows, seed=seed).of(seen)
+    gaussian = material.fit_whole(material.describe(features))
+    kept_short = _short(examples.astype(np.float16))
+    return Head(kept, kept_short, gaussian, *weights, material.looked)
 
 
-def leave_one_out(
-    features: Floats, *, changes: Floats | None = None, dims: int = DIMS, seed: int = 0
+def leave_one_out(material: Material, *, dims: int = DIMS, seed: int = 0) -> Unseen:
+    """Look at each part with a head that was fitted without it.
+
+    The distances of parts that the head was fitted on are 0 or far too low: nothing may be learned
+    from them. The examples that are the part's own, or those of a twin, are passed over. Up to
+    `FEW` parts the projection and the whole are fitted anew for each part; of more, one part has no
+    say in the projection, and the whole is fitted without a tenth of the parts at a time.
+
+    Args:
+        material: The parts.
+        dims: As for `fit`.
+        seed: As for `fit`.
+
+    Raises:
+        UsageError: There are too few parts, or they are all the same.
+    """
+    features, owners = material.features, material.owners
+    _check(features, MIN_PARTS - 1)
+    parts, cells, _ = features.shape
+    sums = projection.scatter(features)
+    kept = material.project(sums, dims=dims, seed=seed)
+    everything = material.all
+    seen = everything @ kept
+    chosen = memory.choose(seen, material.rows, seed=seed)
+    examples = chosen.of(seen)
+    raw = chosen.of(everything) if parts <= FEW else None
+    found = np.empty((parts, cells), np.float32)
+    for part in range(parts):
+        mine = seen[part]
+        if raw is not None:
+            rest = projection.without(sums, features[part])
+            kept = material.project(rest, dims=dims, seed=seed)
+            examples, mine = raw @ kept, features[part] @ kept
+        own = material.twins[part][owners]
+        found[part] = memory.nearest_of_others(chosen, examples, mine, own)
+    alone = np.isnan(found)
+    if alone.any():  # a place of which only the part itself and its twins were kept
+        found[alone] = np.nanmedian(found)
+    found = found if material.looked is None else found * material.looked
+    wholes = whole.leave_one_out(
+        material.describe(features),
+        material.twins,
+        material.nuisances.wholes if material.nuisances else None,
+        exact=parts <= FEW,
+    )
+    return Unseen(found, wholes)
+
+
+def ask(
+    material: Material,
+    asked: Floats,
+    own: npt.NDArray[np.int64],
+    weights: tuple[float, float],
+    *,
+    dims: int = DIMS,
+    seed: int = 0,
 ) -> Floats:
-    """Map each part by a head that was fitted without it.
+    """Score other looks at the parts, each by what is known of the others.
 
-    Maps of parts that the head was fitted on are far too low (7 where fresh parts have 12):
-    nothing may be learned from them. Up to `FEW` parts the head is fitted anew for each; of more,
-    the part is taken out of its cells' means and covariances by a step of rank one (Sherman and
-    Morrison, 1950), exact but for the projection and the shared covariance, on which one part of
-    many has no say.
+    Args:
+        material: The parts.
+        asked: float32 (looks, cells, channels): parts in other light, say.
+        own: int64 (looks,): the part that each of these is.
+        weights: What distances count; `Unseen.weights`.
+        dims: As for `fit`.
+        seed: As for `fit`.
 
     Returns:
-        float32 (parts, cells).
-
-    Raises:
-        UsageError: There are too few parts, or they are all the same.
+        float32 (looks,).
     """
-    parts, _, channels = features.shape
-    if parts <= FEW:
-        kept = [np.delete(features, part, axis=0) for part in range(parts)]
-        heads = (
-            fit(others, changes=changes, dims=dims, seed=seed, least=MIN_PARTS - 1)
-            for others in kept
+    features = material.features
+    kept = material.project(projection.scatter(features), dims=dims, seed=seed)
+    seen, looks = material.all @ kept, asked @ kept
+    chosen = memory.choose(seen, material.rows, seed=seed)
+    examples = chosen.of(seen)
+    cells = np.stack(
+        [
+            memory.nearest_of_others(chosen, examples, look, material.twins[part][material.owners])
+            for look, part in zip(looks, own, strict=True)
+        ]
+    )
+    told, wholes = material.describe(features), np.empty(len(asked), np.float32)
+    for lot in np.array_split(np.unique(own), min(10, len(np.unique(own)))):
+        mine = np.isin(own, lot)
+        others = ~np.asarray(material.twins[lot].any(axis=0))
+        if others.sum() < MIN_PARTS - 1:
+            others = ~np.isin(np.arange(len(features)), lot)
+        wholes[mine] = material.fit_whole(told[others]).distance(material.describe(asked[mine]))
+    near, far = weights
+    cells[np.isnan(cells)] = np.nanmedian(cells)
+    cells = cells if material.looked is None else cells * material.looked
+    maps = np.float32(near) * cells + np.float32(far) * wholes[:, None]
+    return scores(maps, top_of(maps.shape[1]))
+
+
+def _check(features: Floats, least: int) -> None:
+    if len(features) < least:
+        raise UsageError(
+            f"{len(features)} good parts: fitting needs at least {MIN_PARTS}, better 50 to 300"
         )
-        return np.concatenate([head.map(features[[part]]) for part, head in enumerate(heads)])
-    _, away = _centred(features, _projection(features, changes, min(dims, channels), seed))
-    own = _covariances(away)
-    weight = _weight(parts - 1)
-    with_it = weight * own * ((parts - 1) / (parts - 2)) + (1 - weight) * own.mean(axis=0)
-    precision = np.linalg.inv(with_it).astype(np.float32)
-    squared = np.einsum("cpd,cpd->pc", np.matmul(away, precision), away).astype(np.float64)
-    removed = weight / (parts - 2) * parts / (parts - 1)
-    squared *= (parts / (parts - 1)) ** 2 / (1 - removed * squared)
-    maps: Floats = np.sqrt(squared / own.shape[2]).astype(np.float32)
-    return maps
-
-
-def _centred(features: Floats, projection: Floats) -> tuple[Floats, Floats]:
-    """Return the mean of each cell, (cells, dims), and each part's way from it, cells first."""
-    seen = np.ascontiguousarray((features @ projection).transpose(1, 0, 2))
-    mean = seen.mean(axis=1)
-    return mean, seen - mean[:, None]
-
-
-def _covariances(away: Floats) -> npt.NDArray[np.float64]:
-    """Return the covariance of each cell, (cells, dims, dims)."""
-    sums = np.matmul(away.transpose(0, 2, 1), away)
-    covariances: npt.NDArray[np.float64] = sums.astype(np.float64) / (away.shape[1] - 1)
-    return covariances
-
-
-def _weight(parts: int) -> float:
-    """Return how much a cell's own covariance counts against the shared one."""
-    return (parts - 1) / (parts - 1 + PRIOR)
-
-
-def _projection(features: Floats, changes: Floats | None, dims: int, seed: int) -> Floats:
-    """Whiten with the covariance that all cells share, then keep `dims` directions."""
-    parts, places, channels = features.shape
-    shared = np.zeros((channels, channels))
-    for cell in range(places):
-        away = (features[:, cell] - features[:, cell].mean(axis=0)).astype(np.float64)
-        shared += away.T @ away
-    values, vectors = np.linalg.eigh(shared / (places * (parts - 1)))
-    if not values[-1] > _SAME * float(np.mean(np.square(features, dtype=np.float64))):
-        raise UsageError("the good parts are all the same image: nothing can be learned from them")
-    whiten = vectors / np.sqrt(np.maximum(values, 0) + _FLOOR * values[-1])
-    if changes is None:
-        random = np.random.default_rng(seed).normal(size=(channels, channels))
-        directions, _ = np.linalg.qr(random)
-    else:
-        directions = _telling(changes.astype(np.float64) @ whiten)
-    projection: Floats = (whiten @ directions[:, :dims]).astype(np.float32)
-    return projection
-
-
-def _telling(moves: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Order directions by how much marks show in them, most first.
-
-    The half of the cells that moved least holds no mark. Of the others, each counts with the
-    length of its move, not with its square: faint marks are to be seen too.
-    """
-    length = np.linalg.norm(moves, axis=1)
-    marked = (length >= np.median(length)) & (length > 0)
-    moves = moves[marked] / np.sqrt(length[marked, None])
-    _, directions = np.linalg.eigh(moves.T @ moves)
-    return np.ascontiguousarray(directions[:, ::-1])
 
 
 def _short(values: npt.NDArray[np.float16]) -> npt.NDArray[np.float16]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from calibration import figures
+from calibration import figures, memory
 from calibration.figures import Share, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from calibration.anomaly import Floats
+    from calibration.projection import Floats
     from calibration.thresholds import Allowed
     from edge_agent.decision.verdict import Thresholds
     from edge_agent.inspection.spec import Input
@@ -28,8 +28,9 @@ _WHAT = (
 )
 _LIMITS = """## Limits
 
-- It compares places: parts must lie where the parts lay that it was fitted on.
-- It knows one kind of part, one light and one camera position; `baseline.json` guards the last two.
+- It compares places: parts must lie as the parts lay that it was fitted on, unless the card says
+  that they are turned.
+- It knows one kind of part and one camera position; `baseline.json` guards light and camera.
 - Good parts that vary as none did that it was shown (another supplier, another batch) score high.
 - A defect that is fainter or smaller than the variation of good parts escapes.
 - Licences: the weights in this bundle are under Apache-2.0; edge-inspection's models/NOTICE says
@@ -54,6 +55,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     samples: Sequence[Sample]
     model_bytes: Mapping[str, int]
     notes: Sequence[str] = ()
+    sections: Sequence[str] = ()
 
 
 def write_card(facts: Facts, trial: Trial | None) -> str:
@@ -66,6 +68,7 @@ def write_card(facts: Facts, trial: Trial | None) -> str:
         *_fitted_on(facts),
         *_thresholds(facts),
         *(_measured(facts, trial) if trial else _not_measured()),
+        *facts.sections,
         *_samples(facts),
         _LIMITS,
     ]
@@ -87,10 +90,14 @@ def _fitted_on(facts: Facts) -> Iterator[str]:
         "- Trunk: EfficientNet-Lite0 (ImageNet weights, Apache-2.0; models/NOTICE), int8 but for "
         "its first two layers, up to its fifth stage."
     )
+    examples = memory.size_of(spec.height * spec.width // 256)
     yield (
-        f"- Head: one Gaussian over {facts.dims} dimensions for each of "
-        f"{spec.height // 16} x {spec.width // 16} cells; seed {facts.seed}."
+        f"- Head: the nearest of {examples} examples of {facts.dims} dimensions for each of "
+        f"{spec.height // 16} x {spec.width // 16} cells, and one Gaussian over the mean and the "
+        f"spread of all cells; seed {facts.seed}."
     )
+    if spec.level is not None:
+        yield f"- The view is brought to a mean grey level of {spec.level} before it is looked at."
     yield f"- Score: mean of the {facts.top} highest of {spec.height * spec.width // 256} cells."
     sizes = ", ".join(f"{name} {size / 1e6:.2f} MB" for name, size in facts.model_bytes.items())
     yield f"- Files: {sizes}."

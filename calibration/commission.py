@@ -12,8 +12,20 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from calibration import anomaly, features, head, marks, samples, thresholds
+from calibration import (
+    anomaly,
+    features,
+    head,
+    marks,
+    nuisances,
+    projection,
+    samples,
+    symmetry,
+    thresholds,
+    twins,
+)  # fmt: skip
 from calibration.card import Facts, write_card
 from edge_agent import __version__
 from edge_agent.errors import UsageError
@@ -59,6 +71,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         dims: Dimensions of the head; more see a little more and cost time and size.
         seed: Of everything random.
         allowed: What the line can bear to lose.
+        mask: For each cell of the grid, row by row, whether it is looked at; empty for all.
     """
 
     name: str
@@ -68,24 +81,30 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     dims: int = anomaly.DIMS
     seed: int = 0
     allowed: thresholds.Allowed = thresholds.Allowed()
+    mask: tuple[bool, ...] = ()
+
+    @property
+    def looked(self) -> npt.NDArray[np.bool_] | None:
+        """The same, bool (cells,); None for all."""
+        return np.array(self.mask) if self.mask else None
 
 
 class Good(msgspec.Struct, frozen=True):
     """What is known of the good parts.
 
     Attributes:
-        features: float32 (parts, cells, channels).
-        changes: float32 (rows, channels): what planted marks do to features.
+        material: What the head is fitted to.
         kept: Some of the frames, with their place among the parts.
         digests: SHA-256 of each frame.
         shapes: Of each frame.
+        notes: What was found out on the way, a sentence each.
     """
 
-    features: anomaly.Floats
-    changes: anomaly.Floats
+    material: anomaly.Material
     kept: list[tuple[int, Image]]
     digests: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -98,16 +117,17 @@ class Good(msgspec.Struct, frozen=True):
         Raises:
             UsageError: Too few are left.
         """
-        rest = [number for number in range(len(self.features)) if number not in numbers]
+        every = range(len(self.digests))
+        rest = [number for number in every if number not in numbers]
         if len(rest) < anomaly.MIN_PARTS:
             raise UsageError(f"{len(rest)} good parts left: {_NEEDED}")
         places = {number: place for place, number in enumerate(rest)}
         return Good(
-            self.features[rest],
-            self.changes,
+            self.material.subset(np.array(rest)),
             [(places[number], frame) for number, frame in self.kept if number in places],
             tuple(self.digests[number] for number in rest),
             tuple(self.shapes[number] for number in rest),
+            self.notes,
         )
 
 
@@ -123,20 +143,21 @@ class Fitted(msgspec.Struct, frozen=True):
 
     models: ModelFiles
     top: int
-    out_of_sample: anomaly.Floats
+    out_of_sample: projection.Floats
     thresholds: Thresholds
 
 
-def collect(frames: Iterable[Image], spec: Input) -> Good:
+def collect(frames: Iterable[Image], plan: Plan) -> Good:
     """Look at good parts.
 
     Args:
         frames: HxWx3 BGR or HxW grey, uint8; each is used before the next is taken.
-        spec: What the model will look at.
+        plan: What is to be made.
 
     Raises:
         UsageError: There are too few.
     """
+    spec = plan.input
     extractor = features.Extractor(spec)
     found: list[features.Features] = []
     kept: list[tuple[int, Image]] = []
@@ -155,38 +176,80 @@ def collect(frames: Iterable[Image], spec: Input) -> Good:
         raise UsageError(f"{len(found)} good part{'s' * (len(found) != 1)}: {_NEEDED}")
     kept = kept[:: 2 if len(kept) > MAX_KEPT else 1]
     changes = marks.changes([frame for _, frame in kept], spec)
-    return Good(np.stack(found), changes, kept, tuple(digests), tuple(shapes))
+    moved = nuisances.measure(kept, extractor, plan.looked)
+    material = anomaly.Material.of(np.stack(found), spec.height // features.STEP, changes, moved)
+    material = msgspec.structs.replace(material, looked=plan.looked)
+    return Good(material, kept, tuple(digests), tuple(shapes))
 
 
-def leave_one_out(plan: Plan, good: Good) -> anomaly.Floats:
-    """Score each good part by a head that was fitted without it; see `anomaly.leave_one_out`."""
-    maps = anomaly.leave_one_out(
-        good.features, changes=good.changes, dims=plan.dims, seed=plan.seed
-    )
-    return anomaly.scores(maps, anomaly.top_of(good.features.shape[1]))
+def make_most(plan: Plan, good: Good, *, groups: Sequence[str] | None = None) -> Good:
+    """Find out which parts are twins, and, where there are few, in which ways they are symmetric.
+
+    Args:
+        plan: What is to be made.
+        good: The good parts, as collected.
+        groups: What each part is; None finds twins by their likeness.
+
+    Raises:
+        UsageError: The parts are all the same, or pictures of too few parts.
+    """
+    material, notes = good.material, list(good.notes)
+    if groups is None:
+        sums = projection.scatter(material.features)
+        kept = material.project(sums, dims=plan.dims, seed=plan.seed)
+        same = twins.find(material.features @ kept)
+        notes += [twins.note(same)] if twins.note(same) else []
+    else:
+        same = twins.grouped(groups)
+        notes.append(f"{len(same)} images of {twins.count(same)} parts, as --group-by says")
+    different = twins.count(same)
+    if different < anomaly.MIN_PARTS:
+        raise UsageError(
+            f"{len(same)} images are pictures of only {different} part{'s' * (different != 1)}: "
+            f"{_NEEDED}; where that is wrong, say which belong together with --group-by"
+        )
+    material = msgspec.structs.replace(material, twins=same)
+    if len(material.features) <= anomaly.FEW and len(good.kept) == len(material.features):
+        extractor = features.Extractor(plan.input)
+        views = [extractor.view(frame) for _, frame in good.kept]
+        material, ways = symmetry.extend(material, views, extractor, dims=plan.dims, seed=plan.seed)
+        if ways:
+            notes.append(
+                f"good parts look as good mirrored or turned ({', '.join(ways)}): each counts as "
+                f"{1 + len(ways)}"
+            )
+    return msgspec.structs.replace(good, material=material, notes=tuple(notes))
 
 
-def fit(plan: Plan, good: Good, *, scores: anomaly.Floats | None = None) -> Fitted:
+def leave_one_out(plan: Plan, good: Good) -> anomaly.Unseen:
+    """Look at each good part with a head that was fitted without it."""
+    return anomaly.leave_one_out(good.material, dims=plan.dims, seed=plan.seed)
+
+
+def fit(plan: Plan, good: Good, *, unseen: anomaly.Unseen | None = None) -> Fitted:
     """Fit a model to good parts and choose its thresholds.
 
     Args:
         plan: What is to be made.
         good: The good parts.
-        scores: What `leave_one_out` gives, where it is known already.
+        unseen: What `leave_one_out` gives, where it is known already.
 
     Raises:
         UsageError: The good parts are too few or all the same.
     """
-    top = anomaly.top_of(good.features.shape[1])
-    scores = leave_one_out(plan, good) if scores is None else scores
-    fitted = anomaly.fit(good.features, changes=good.changes, dims=plan.dims, seed=plan.seed)
+    top = anomaly.top_of(good.material.features.shape[1])
+    unseen = leave_one_out(plan, good) if unseen is None else unseen
+    fitted = anomaly.fit(good.material, unseen.weights(), dims=plan.dims, seed=plan.seed)
     model = head.attach(features.load_trunk(plan.input.height, plan.input.width), fitted)
     models: ModelFiles = {"onnx": model.SerializeToString(deterministic=True)}
     if importlib.util.find_spec("ai_edge_litert") and importlib.util.find_spec("flatbuffers"):
         from calibration.tflite import convert  # noqa: PLC0415 - an extra that may be missing
 
         models["litert"] = convert(model)
-    return Fitted(models, top, scores, thresholds.choose(scores, plan.allowed))
+    limits = thresholds.choose(
+        unseen.scores(), plan.allowed, parts=twins.count(good.material.twins)
+    )
+    return Fitted(models, top, unseen.scores(), limits)
 
 
 def inspector(plan: Plan, fitted: Fitted, engine: Literal["onnx", "litert"]) -> AnomalyInspector:
@@ -205,6 +268,8 @@ def pack(
     trial: Trial | None = None,
     provenance: dict[str, str] | None = None,
     notes: Sequence[str] = (),
+    light: tuple[float, float] | None = None,
+    sections: Sequence[str] = (),
 ) -> Bundle:
     """Put the bundle together and write it.
 
@@ -217,22 +282,25 @@ def pack(
         trial: How the model did on fresh parts, for the card.
         provenance: What it was made from, beside what is known here.
         notes: What was found out about the good parts, a sentence each, for the card.
+        light: Least and most light that the model can bear, as `calibration.lights` measures it.
+        sections: Lines of more sections of the card, Markdown.
 
     Raises:
         UsageError: The model does not see even large planted defects.
         BundleError: The file cannot be written.
     """
+    notes = [*good.notes, *notes]
     entries, files = _samples(plan, good, fitted, challenges)
     tolerance = _tolerance(plan, fitted, entries, files)
     frames = [frame for _, frame in good.kept]
     names = {"onnx": "model.onnx", "litert": "model.tflite"}
     files |= {names[engine]: data for engine, data in fitted.models.items()}
-    files["baseline.json"] = Baseline.learn(frames).encode()
+    files["baseline.json"] = Baseline.learn(frames, light=light).encode()
     facts = Facts(
         name=plan.name, version=plan.version, about=plan.about, input=plan.input, dims=plan.dims,
         seed=plan.seed, allowed=plan.allowed, parts=len(fitted.out_of_sample), top=fitted.top,
         thresholds=fitted.thresholds, out_of_sample=fitted.out_of_sample, samples=entries,
-        notes=notes,
+        notes=notes, sections=sections,
         model_bytes={names[engine]: len(data) for engine, data in fitted.models.items()},
     )  # fmt: skip
     files["card.md"] = write_card(facts, trial).encode()

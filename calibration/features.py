@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.errors import UsageError
-from edge_agent.inspection.engines import EngineSettings, Outputs, Pixels, load_engine
-from edge_agent.inspection.spec import Anomaly, Input
-from edge_agent.inspection.tasks.anomaly import AnomalyInspector
+from edge_agent.inspection.engines import EngineSettings, Pixels, load_engine
+from edge_agent.inspection.spec import Input
+from edge_agent.inspection.view import View
 
 if TYPE_CHECKING:
     import onnx
@@ -75,36 +75,36 @@ def cells(fine: npt.NDArray[np.float32], coarse: npt.NDArray[np.float32]) -> Fea
     return np.concatenate([pooled.reshape(-1, height * width), coarse.reshape(depth, -1)]).T
 
 
-class _Trunk:
-    """The trunk as an engine, so that the station's own inspector feeds it."""
-
-    name = "onnx"
-
-    def __init__(self, model: bytes) -> None:
-        self._engine = load_engine("onnx", model, EngineSettings())
-        self.input_shape = self._engine.input_shape
-        self.features: Features = np.zeros((0, 0), np.float32)
-
-    def run(self, pixels: Pixels) -> Outputs:
-        """Keep the features; the map is left empty."""
-        outputs = self._engine.run(pixels)
-        self.features = cells(outputs[FINE], outputs[COARSE])
-        return {"map": np.zeros((2, 2), np.float32)}
-
-    def close(self) -> None:
-        """Let go of the trunk."""
-        self._engine.close()
-
-
 class Extractor:
-    """Turns frames into features as the station's model will see them."""
+    """Turns frames into features as the station's model will see them.
+
+    Attributes:
+        spec: What the model sees.
+    """
 
     def __init__(self, spec: Input, *, trunk: Path | None = None) -> None:
         model = load_trunk(spec.height, spec.width, path=trunk).SerializeToString()
-        self._trunk = _Trunk(model)
-        self._inspector = AnomalyInspector(self._trunk, spec, Anomaly(1))
+        self._engine = load_engine("onnx", model, EngineSettings())
+        self._view = View(spec)
+        self.spec = spec
+
+    def view(self, image: Image) -> Pixels:
+        """Return what the model sees of a frame, uint8 (height, width, 3), a copy.
+
+        Args:
+            image: HxWx3 BGR or HxW grey, uint8.
+        """
+        self._view.fill(image)
+        seen: Pixels = self._view.pixels[0].copy()
+        return seen
+
+    def of_view(self, view: Pixels) -> Features:
+        """Return the features of what `view` returned, or of the same with marks on it."""
+        outputs = self._engine.run(np.ascontiguousarray(view)[None])
+        return cells(outputs[FINE], outputs[COARSE])
 
     def features(self, image: Image) -> Features:
         """Return the features of one frame, HxWx3 BGR or HxW grey, uint8."""
-        self._inspector.inspect(image)
-        return self._trunk.features
+        self._view.fill(image)
+        outputs = self._engine.run(self._view.pixels)
+        return cells(outputs[FINE], outputs[COARSE])

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from calibration.anomaly import Floats
+    from calibration.projection import Floats
     from edge_agent.camera.frame import Truth
 
 _Z = 1.959964  # 95 %, two-sided
@@ -109,8 +109,8 @@ def missed(scores: Floats, truths: Sequence[Truth], threshold: float) -> list[Mi
 
 
 def named_size(misses: Sequence[Missed]) -> int:
-    """Return the size that a card names: a tenth above the largest miss, up to whole 4 pixels.
+    """Return the size that a card names: a quarter above the largest miss, up to whole 4 pixels.
 
     The largest miss of one draw of parts is not the largest of all draws.
     """
-    return 4 * math.ceil(1.1 * max((miss.truth.size_px for miss in misses), default=0.0) / 4)
+    return 4 * math.ceil(1.25 * max((miss.truth.size_px for miss in misses), default=0.0) / 4)

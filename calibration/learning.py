@@ -17,12 +17,14 @@ from calibration import anomaly, figures
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from calibration.anomaly import Floats
+    from calibration.anomaly import Material, Unseen
+    from calibration.projection import Floats
 
 _LEVEL = 0.95
 _FALLS = 0.03
 _RISES = 0.01
 _DRAWS = 3
+_FRESH, _FRESH_MOST = 3, 100
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -40,44 +42,45 @@ class Point(msgspec.Struct, frozen=True):
 
 
 def curve(
-    features: Floats,
-    scores: Floats,
-    *,
-    changes: Floats | None,
-    bad: Floats | None,
-    dims: int,
-    seed: int,
+    material: Material, unseen: Unseen, *, bad: Floats | None, dims: int, seed: int
 ) -> list[Point]:
     """Measure the learning curve at a quarter, half and all of the parts.
 
+    What distances count is what it is with all parts: that good parts come to lie nearer to what
+    is known of them is what more parts are good for.
+
     Args:
-        features: float32 (parts, cells, channels) of good parts.
-        scores: float32 (parts,): their scores, each by a fit without it.
-        changes: float32 (rows, channels): what planted marks do to features.
+        material: The good parts.
+        unseen: What they look like, each by a fit without it.
         bad: float32 (parts, cells, channels) of known bad parts.
         dims: Of the head.
         seed: Of which parts are taken.
     """
-    top = anomaly.top_of(features.shape[1])
+    parts, top = len(material.features), anomaly.top_of(material.features.shape[1])
+    weights = unseen.weights()
     points = []
     for share in (4, 2):
-        count = len(features) // share
+        count = parts // share
         if count < anomaly.MIN_PARTS:
             continue
         drawn = []
         for draw in range(_DRAWS):
-            order = np.random.default_rng([seed, draw]).permutation(len(features))
-            head = anomaly.fit(features[order[:count]], changes=changes, dims=dims, seed=seed)
-            good = anomaly.scores(head.map(features[order[count:]]), top)
+            order = np.random.default_rng([seed, draw]).permutation(parts)
+            mine = material.subset(order[:count])
+            head = anomaly.fit(mine, weights, dims=dims, seed=seed)
+            twin = np.asarray(material.twins[order[count:]][:, order[:count]].any(axis=1))
+            others = order[count:][~twin] if len(twin) - twin.sum() >= _FRESH else order[count:]
+            others = others[:_FRESH_MOST]
+            good = anomaly.scores(head.map(material.features[others]), top)
             worse = None if bad is None else anomaly.scores(head.map(bad), top)
             drawn.append(_values(good, worse))
         level, area = np.mean(drawn, axis=0).tolist()
         points.append(Point(count, level, area))
     worse = None
     if bad is not None:
-        head = anomaly.fit(features, changes=changes, dims=dims, seed=seed)
+        head = anomaly.fit(material, weights, dims=dims, seed=seed)
         worse = anomaly.scores(head.map(bad), top)
-    return [*points, Point(len(features), *_values(scores, worse))]
+    return [*points, Point(parts, *_values(unseen.scores(), worse))]
 
 
 def advice(points: Sequence[Point]) -> str:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from calibration import commission, learning, plots
+from calibration import commission, learning, lights, plots, precision_told
+from calibration.features import STEP
 from edge_agent.camera.images import read_image
 from edge_agent.decision.verdict import judge
-from edge_agent.errors import UsageError
+from edge_agent.errors import ImageError, UsageError
 from edge_agent.files import write_durably
 from edge_agent.inspection.overlay import draw_overlay
+from edge_agent.inspection.view import View, place_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
     from calibration.commission import Fitted, Plan
     from calibration.figures import Trial
     from calibration.learning import Point
+    from calibration.lights import Lights
     from calibration.lot import Lot
-    from edge_agent.camera.frame import Image
+    from calibration.precision import Precision
+    from edge_agent.camera.frame import Image, Truth
+    from edge_agent.inspection.seen import Map
 
 PAGE = "report.html"
 CARD = "card.md"
@@ -39,10 +44,12 @@ color:#222}h1{font-size:1.6em}h2{font-size:1.2em;margin-top:2em}figure{display:i
 margin:0 .8em .8em 0;vertical-align:top;max-width:18em}figcaption{font-size:.85em;
 overflow-wrap:anywhere}img{max-width:100%}.note{background:#fff4d6;padding:.5em .8em;
 border-left:4px solid #e0a400;margin:.4em 0}pre{background:#f5f5f5;padding:1em;overflow:auto;
-white-space:pre-wrap;font-size:.85em}svg{max-width:100%;height:auto}"""
+white-space:pre-wrap;font-size:.85em}svg{max-width:100%;height:auto}
+table{border-collapse:collapse}td,th{padding:.15em .8em;text-align:right;border-bottom:1px solid
+#ddd}.out{color:#b00}"""
 
 
-class Told(msgspec.Struct, frozen=True):
+class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What the page tells.
 
     Attributes:
@@ -52,6 +59,9 @@ class Told(msgspec.Struct, frozen=True):
         trial: How it did on parts of known truth; None where none were given.
         points: Of the learning curve.
         notes: What was found out about the good parts.
+        light: How far the light may move.
+        precision: What int8 costs.
+        bad: Bad parts that were given, with what is wrong with each.
     """
 
     plan: Plan
@@ -60,6 +70,9 @@ class Told(msgspec.Struct, frozen=True):
     trial: Trial | None
     points: Sequence[Point]
     notes: Sequence[str]
+    light: Lights
+    precision: Precision
+    bad: Sequence[tuple[Path, Truth]] = ()
 
 
 def write_report(folder: Path, told: Told, card: bytes) -> None:
@@ -94,8 +107,55 @@ def _page(told: Told, card: str) -> Iterator[str]:
     if len(told.points) > 1:
         yield plots.curve(told.points)
     yield f"<p>{html.escape(learning.advice(told.points))}</p>"
+    yield from _light(told.light)
+    yield from precision_told.page_section(told.precision)
     yield from _pictures(told)
+    yield from _bad_pictures(told)
     yield f"<h2>Card</h2><pre>{html.escape(card)}</pre></body></html>"
+
+
+def _light(light: Lights) -> Iterator[str]:
+    yield f"<h2>Light</h2><p>{html.escape(lights.note(light).capitalize())}.</p>"
+    yield "<table><tr><th>light</th><th>good parts ng</th><th>AUROC of small marks</th></tr>"
+    for step in light.steps:
+        inside = light.darkest <= step.light <= light.brightest
+        row = "" if inside else ' class="out"'
+        yield f"<tr{row}><td>{step.light:g}</td><td>{step.rejected:.0%}</td>"
+        yield f"<td>{step.told:.3f}</td></tr>"
+    yield "</table>"
+
+
+def _bad_pictures(told: Told) -> Iterator[str]:
+    """Show the bad parts that score lowest, and some that score high, with where it is seen."""
+    if not told.bad:
+        return
+    model = commission.inspector(told.plan, told.fitted, "onnx")
+    limits = told.fitted.thresholds
+    seen = []
+    for file, truth in told.bad:
+        try:
+            score = model.inspect(read_image(file)).score
+        except ImageError:
+            continue  # said and counted when it was measured
+        seen.append((score, file, truth))
+    seen.sort(key=lambda each: each[0])
+    some = seen[:_MOST] if len(seen) <= _MOST else [*seen[: _MOST // 2], *seen[-_MOST // 2 :]]
+    yield "<h2>Bad parts: those that score lowest, and highest</h2>"
+    for score, file, truth in some:
+        image = read_image(file)
+        verdict = judge(score, limits, ()).verdict
+        drawn = draw_overlay(
+            image,
+            model.inspect(image).map,
+            roi=told.plan.input.roi,
+            threshold=limits.ng,
+            verdict=verdict,
+            caption=f"{verdict}  {score:.2f} / {limits.ng:.2f}",
+        )
+        name = html.escape(f"{truth.defect}: {file.name}")
+        yield f'<figure><img alt="{name}" src="{_data(drawn)}"><figcaption>{name}</figcaption>'
+        yield "</figure>"
+    model.close()
 
 
 def _pictures(told: Told) -> Iterator[str]:
@@ -104,18 +164,14 @@ def _pictures(told: Told) -> Iterator[str]:
     odd = {each.number for each in told.parts.odd}
     order = np.argsort(-scores, kind="stable")[: max(3, min(len(odd), _MOST))]
     yield "<h2>The good parts that score highest</h2>"
-    yield (
-        "<p>Are these good? The score is that by a fit without the part; the picture shows what "
-        "the model that was fitted to all of them sees.</p>"
-    )
-    model = commission.inspector(told.plan, told.fitted, "onnx")
+    yield ("<p>Are these good? Score and picture are those by a fit without the part.</p>")
     limits = told.fitted.thresholds
     for number in order.tolist():
         image = read_image(files[number])
         verdict = judge(float(scores[number]), limits, ()).verdict
         drawn = draw_overlay(
             image,
-            model.inspect(image).map,
+            _map_without(told, number, image),
             roi=told.plan.input.roi,
             threshold=limits.ng,
             verdict=verdict,
@@ -124,7 +180,14 @@ def _pictures(told: Told) -> Iterator[str]:
         name = html.escape(files[number].name)
         yield f'<figure><img alt="{name}" src="{_data(drawn)}">'
         yield f"<figcaption>{name}{' (odd)' if number in odd else ''}</figcaption></figure>"
-    model.close()
+
+
+def _map_without(told: Told, number: int, image: Image) -> Map:
+    """Return the map of a good part by a fit without it, over the ROI."""
+    spec = told.plan.input
+    values = told.parts.unseen.maps()[number].reshape(spec.height // STEP, spec.width // STEP)
+    shown, _ = place_map(values, View(spec).fill(image))
+    return shown
 
 
 def _data(image: Image) -> str:

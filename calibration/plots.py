@@ -9,8 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from calibration.anomaly import Floats
     from calibration.learning import Point
+    from calibration.projection import Floats
 
 _WIDE, _HIGH = 720, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 20, 20, 40

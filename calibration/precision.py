@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from calibration import anomaly, commission, features, figures, head, marks, thresholds
-from calibration.anomaly import Floats
+from calibration import (
+    anomaly,
+    commission,
+    features,
+    figures,
+    head,
+    marks,
+    nuisances,
+    symmetry,
+    thresholds,
+    twins,
+)  # fmt: skip
 from calibration.figures import Share
+from calibration.projection import Floats
 from edge_agent.decision.verdict import Thresholds, judge
 from edge_agent.errors import UsageError
 
@@ -140,12 +151,15 @@ def compare(
     """
     numbers = [number for number, _ in good.kept]
     frames = [frame for _, frame in good.kept]
-    some = len(frames) < len(good.features)
-    kept = msgspec.structs.replace(good, features=good.features[numbers]) if some else good
-    out_of_sample = commission.leave_one_out(plan, kept) if some else fitted.out_of_sample[numbers]
+    every = len(good.material.features)
+    kept = good.without(set(range(every)) - set(numbers)) if len(frames) < every else good
+    out_of_sample = fitted.out_of_sample[numbers]
+    if len(frames) < every:
+        out_of_sample = commission.leave_one_out(plan, kept).scores()
     plain_good = _in_float(plan, kept, frames)
-    plain_scores = commission.leave_one_out(plan, plain_good)
-    plain_fit = _fit_float(plan, plain_good, plain_scores)
+    plain_unseen = commission.leave_one_out(plan, plain_good)
+    plain_scores = plain_unseen.scores()
+    plain_fit = _fit_float(plan, plain_good, plain_unseen)
 
     judges = {
         "int8": commission.inspector(plan, fitted, "onnx"),
@@ -190,16 +204,25 @@ def _in_float(plan: Plan, good: Good, frames: list[Image]) -> Good:
     extractor = features.Extractor(plan.input, trunk=trunk)
     seen = np.stack([extractor.features(frame) for frame in frames])
     changes = marks.changes(frames, plan.input, trunk=trunk)
-    return msgspec.structs.replace(good, features=seen, changes=changes)
+    moved = nuisances.measure(list(enumerate(frames)), extractor, plan.looked)
+    material = anomaly.Material.of(seen, good.material.rows, changes, moved)
+    material = msgspec.structs.replace(material, twins=good.material.twins, looked=plan.looked)
+    if len(good.material.extra):
+        views = [extractor.view(frame) for frame in frames]
+        material, _ = symmetry.extend(material, views, extractor, dims=plan.dims, seed=plan.seed)
+    return msgspec.structs.replace(good, material=material)
 
 
-def _fit_float(plan: Plan, good: Good, scores: Floats) -> Fitted:
+def _fit_float(plan: Plan, good: Good, unseen: anomaly.Unseen) -> Fitted:
     """Fit the float model."""
-    fitted = anomaly.fit(good.features, changes=good.changes, dims=plan.dims, seed=plan.seed)
+    fitted = anomaly.fit(good.material, unseen.weights(), dims=plan.dims, seed=plan.seed)
     trunk = features.load_trunk(plan.input.height, plan.input.width, path=float_trunk_file())
     model = head.attach(trunk, fitted).SerializeToString(deterministic=True)
-    top = anomaly.top_of(good.features.shape[1])
-    return commission.Fitted({"onnx": model}, top, scores, thresholds.choose(scores, plan.allowed))
+    top = anomaly.top_of(good.material.features.shape[1])
+    limits = thresholds.choose(
+        unseen.scores(), plan.allowed, parts=twins.count(good.material.twins)
+    )
+    return commission.Fitted({"onnx": model}, top, unseen.scores(), limits)
 
 
 def _scores(judge: AnomalyInspector, frames: Iterable[Image]) -> Floats:

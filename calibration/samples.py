@@ -1,7 +1,8 @@
 """Golden and challenge samples: the frames with which a bundle tests itself.
 
-Samples are JPEG of quality 97 without chroma subsampling: a quarter of the lossless size, and the
-score that a sample must reach is that of the decoded file.
+Samples are JPEG of quality 100 without chroma subsampling: less than half of the lossless size,
+with the camera's noise kept, which the model knows. The score that a sample must reach is that of
+the decoded file.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from edge_agent.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from calibration.anomaly import Floats
+    from calibration.projection import Floats
     from edge_agent.camera.frame import Image
     from edge_agent.camera.roi import Roi
 
 GOLDEN = 4
 CHALLENGE = 4
-_QUALITY = 97
+_QUALITY = 100
 _SIZES = (0.08, 0.12, 0.18, 0.27, 0.4)
 """Planted blots, as a share of the ROI's shorter side; the smallest that is caught is taken."""
 

@@ -17,14 +17,17 @@ from edge_agent.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from calibration.anomaly import Floats
+    from calibration.projection import Floats
 
 _FAR = 3.5
 """Robust standard deviations of the logarithm from which a good part is odd."""
 
 _LEAST_SPREAD = 0.04
 _MANY = 0.1
-_LOPSIDED = 0.8
+_FEW_ODD = 2
+_AGREED = 0.0105
+"""Of 96 lots of good parts one came above; see docs/figures.md."""
+
 _MIN_SHAPE = 20
 """Parts from which the shape of their scores says anything."""
 
@@ -59,23 +62,30 @@ def odd_ones(scores: Floats) -> list[Odd]:
     return sorted(found, key=lambda odd: -odd.score)
 
 
-def is_mixed(scores: Floats, odd: int) -> bool:
-    """Tell whether a lot looks as if many of its parts were not good.
+def is_mixed(unseen: anomaly.Unseen, odd: int) -> bool:
+    """Tell whether a lot looks as if a good share of its parts were not good.
 
-    Scores of good parts have their long tail above the median. Where half of the parts are
-    defective the bulk of the scores is theirs, and the tail lies below. This is a hint and no
-    proof: it misses many mixed lots, and takes a good one for mixed now and then.
+    A part is looked at twice, cell by cell and as a whole. Good parts differ a little in either
+    look, each for its own reasons; a defect that is not small shows in both. So where the two
+    agree about which parts are strange, by more than good parts ever made them, there are strange
+    parts; even where they are half of the lot, and no part lies far above the others. It is a hint
+    and no proof: a lot with defects too small to be seen in the whole passes for a good one.
 
     Args:
-        scores: float32 (parts,), each by a fit without the part.
+        unseen: What each part looks like to a fit without it.
         odd: How many are odd.
     """
-    if odd > _MANY * len(scores):
+    parts = len(unseen.wholes)
+    if odd > max(_FEW_ODD, _MANY * parts):
         return True
-    if len(scores) < _MIN_SHAPE:
-        return False
-    low, middle, high = np.quantile(np.log(np.maximum(scores, 1e-9)), [0.1, 0.5, 0.9])
-    return bool(high - middle < _LOPSIDED * (middle - low))
+    return parts >= _MIN_SHAPE and agreement(unseen) > _AGREED
+
+
+def agreement(unseen: anomaly.Unseen) -> float:
+    """Return how far the two looks agree: the covariance of their logarithms over the parts."""
+    near = anomaly.scores(unseen.cells, anomaly.top_of(unseen.cells.shape[1]))
+    logs = [np.log(np.maximum(each, 1e-9)) for each in (near, unseen.wholes)]
+    return float(np.cov(logs)[0, 1])
 
 
 def copies(digests: Sequence[str]) -> list[int]:

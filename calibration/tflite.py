@@ -97,8 +97,10 @@ class _Conversion:
         steps = {
             "Transpose": self._transpose, "DequantizeLinear": self._dequantize,
             "QuantizeLinear": self._quantize, "Conv": self._conv, "Clip": self._clip,
-            "Add": self._sum, "Sub": self._sum, "Cast": self._cast, "Reshape": self._reshape,
-            "MatMul": self._matmul, "ReduceL2": self._norm,
+            "Add": self._sum, "Sub": self._sum, "Mul": self._sum, "Cast": self._cast,
+            "Reshape": self._reshape, "Concat": self._concat, "MatMul": self._matmul,
+            "ReduceL2": self._norm, "ReduceSumSquare": self._squares,
+            "ReduceMin": self._reduced, "Relu": self._single, "Sqrt": self._single,
         }  # fmt: skip
         if node.op_type not in steps:
             msg = f"operator {node.op_type} is not one that we write"
@@ -240,7 +242,8 @@ class _Conversion:
             inputs = (left.tensor, right.tensor)
         else:
             inputs = (self._float(node.input[0]), self._float(node.input[1]))
-        return _Sums(node.op_type.upper(), coded, inputs, self._flat.shape(inputs[0]), kind)
+        shape = np.broadcast_shapes(*(self._flat.shape(each) for each in inputs))
+        return _Sums(node.op_type.upper(), coded, inputs, shape, kind)
 
     def _cast(self, node: onnx.NodeProto) -> int:
         """Read a half-precision constant: LiteRT expands it once, when it is first needed."""
@@ -267,19 +270,52 @@ class _Conversion:
             "BATCH_MATMUL", [left, right], tensor, ("BatchMatMulOptions", {})
         )
 
-    def _norm(self, node: onnx.NodeProto) -> int:
-        source, axes = self._float(node.input[0]), list(_attributes(node)["axes"])
-        shape = self._flat.shape(source)
-        kept = [side for axis, side in enumerate(shape) if axis not in axes]
-        square = self._flat.tensor(f"n{source}.square", shape, np.float32)
-        self._flat.operator("MUL", [source, source], square, ("MulOptions", {}))
-        total = self._flat.tensor(f"n{source}.sum", kept, np.float32)
-        reduced = self._flat.constant(np.array(axes, np.int32))
-        self._flat.operator(
-            "SUM", [square, reduced], total, ("ReducerOptions", {"keepDims": False})
+    def _concat(self, node: onnx.NodeProto) -> int:
+        parts = [self._float(name) for name in node.input]
+        axis = _attributes(node)["axis"]
+        shape = list(self._flat.shape(parts[0]))
+        shape[axis] = sum(self._flat.shape(part)[axis] for part in parts)
+        tensor = self._flat.tensor(node.output[0], shape, np.float32)
+        return self._flat.operator(
+            "CONCATENATION", parts, tensor, ("ConcatenationOptions", {"axis": axis})
         )
-        root = self._flat.tensor(f"n{source}.root", kept, np.float32)
+
+    def _single(self, node: onnx.NodeProto) -> int:
+        """Write an operator of one input, one output and no options."""
+        source = self._float(node.input[0])
+        tensor = self._flat.tensor(node.output[0], self._flat.shape(source), np.float32)
+        return self._flat.operator(node.op_type.upper(), [source], tensor)
+
+    def _norm(self, node: onnx.NodeProto) -> int:
+        total = self._squares(node)
+        root = self._flat.tensor(f"{node.output[0]}.root", self._flat.shape(total), np.float32)
         return self._flat.operator("SQRT", [total], root)
+
+    def _squares(self, node: onnx.NodeProto) -> int:
+        source = self._float(node.input[0])
+        name = f"{node.output[0]}.square"
+        square = self._flat.tensor(name, self._flat.shape(source), np.float32)
+        self._flat.operator("MUL", [source, source], square, ("MulOptions", {}))
+        return self._reduce("SUM", square, node)
+
+    def _reduced(self, node: onnx.NodeProto) -> int:
+        return self._reduce("REDUCE_MIN", self._float(node.input[0]), node)
+
+    def _reduce(self, op: str, source: int, node: onnx.NodeProto) -> int:
+        attributes = _attributes(node)
+        axes, kept = list(attributes["axes"]), bool(attributes["keepdims"])
+        shape = [
+            1 if axis in axes else side
+            for axis, side in enumerate(self._flat.shape(source))
+            if kept or axis not in axes
+        ]
+        tensor = self._flat.tensor(node.output[0], shape, np.float32)
+        return self._flat.operator(
+            op,
+            [source, self._flat.constant(np.array(axes, np.int32))],
+            tensor,
+            ("ReducerOptions", {"keepDims": kept}),
+        )
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:

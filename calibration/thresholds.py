@@ -22,7 +22,7 @@ from edge_agent.decision.verdict import Thresholds
 from edge_agent.errors import UsageError
 
 if TYPE_CHECKING:
-    from calibration.anomaly import Floats
+    from calibration.projection import Floats
 
 _TAIL = 0.2
 _MIN_TAIL = 3
@@ -58,12 +58,14 @@ class Allowed(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def choose(out_of_sample: Floats, allowed: Allowed) -> Thresholds:
+def choose(out_of_sample: Floats, allowed: Allowed, *, parts: int | None = None) -> Thresholds:
     """Choose thresholds that good parts exceed no more often than allowed.
 
     Args:
         out_of_sample: float32 (parts,): scores of good parts by heads that did not see them.
         allowed: What may be lost; raised to what so many parts can promise (`Allowed.by`).
+        parts: How many different parts these are, where some were photographed more than once;
+            pictures of one part say the same thing twice.
 
     Raises:
         UsageError: The scores are too few, or not those of good parts that differ.
@@ -71,13 +73,15 @@ def choose(out_of_sample: Floats, allowed: Allowed) -> Thresholds:
     scores = np.sort(np.asarray(out_of_sample, np.float64))
     if scores.size <= _MIN_TAIL or not scores[0] > 0.0 or not math.isfinite(scores[-1]):
         raise UsageError("thresholds need the scores of more good parts, all above 0")
-    allowed = allowed.by(scores.size)
+    parts = scores.size if parts is None else parts
+    allowed = allowed.by(parts)
     tail = max(_MIN_TAIL, round(_TAIL * scores.size))
     start = float(scores[-tail - 1])
     excess = max(float(np.mean(scores[-tail:])) - start, 1e-3 * start)
     share = tail / scores.size
-    review = start + excess * _reach(share / allowed.reviews, tail)
-    reject = start + excess * _reach(share / allowed.false_rejects, tail)
+    told = max(_MIN_TAIL, round(tail * parts / scores.size))
+    review = start + excess * _reach(share / allowed.reviews, told)
+    reject = start + excess * _reach(share / allowed.false_rejects, told)
     return Thresholds(review=round(review, 4), ng=round(max(reject, 1.001 * review), 4))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from calibration import commission, frames, trials
+from calibration import commission, frames, lights, trials, viewing
 from calibration.samples import CHALLENGE, Planted
 from edge_agent.camera.drivers.simulated import Settings
 from edge_agent.camera.roi import Roi
@@ -59,11 +59,16 @@ def make(
         counts: How many parts.
         track: Shows progress over an iterable: (frames, what they are, how many).
     """
-    wanted = plan()
     settings = Settings(takt_ms=0, seed=_SEED_GOOD, parts=counts.good, defect_rate=0.0)
+    some = msgspec.structs.replace(settings, parts=min(counts.good, viewing.LOOKED_AT))
+    wanted = plan()
+    shown = [frame.image.copy() for frame in frames.simulated_parts(some)]
+    wanted = msgspec.structs.replace(wanted, input=viewing.choose(shown, wanted.input).input)
     good = track(frames.simulated_parts(settings), "Good parts", counts.good)
-    lot = commission.collect((frame.image for frame in good), wanted.input)
-    fitted = commission.fit(wanted, lot)
+    lot = commission.collect((frame.image for frame in good), wanted)
+    unseen = commission.leave_one_out(wanted, lot)
+    fitted = commission.fit(wanted, lot, unseen=unseen)
+    light = lights.measure(wanted, lot, unseen, fitted)
     about = (
         f"{counts.fresh} good and {counts.bad} defective parts of the simulated line with other "
         "seeds, normal light; every kind of defect, sizes spread evenly over 4 to 48 px."
@@ -76,6 +81,8 @@ def make(
         fitted,
         challenges=_challenges(wanted, fitted),
         trial=trial,
+        light=(light.darkest, light.brightest),
+        sections=lights.card_lines(light),
         provenance={"tool": "python -m models", "parts": f"simulated line, seed {_SEED_GOOD}"},
     )
 

@@ -12,22 +12,42 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from calibration.anomaly import Floats
     from calibration.commission import Fitted, Plan
     from calibration.figures import Trial
     from calibration.lot import Lot
+    from calibration.projection import Floats
     from edge_agent.camera.frame import Image, Truth
     from edge_agent.camera.roi import Roi
 
 _T = TypeVar("_T")
 _SHOWN = 10
+_MOST_PX = 1024
 _CELL_PX = 8.0
 """Pixels of the model's input that a defect should cover: half a cell of its map."""
 
 
 def commission(  # noqa: PLR0917 - typer reads its options from the signature
-    good: Annotated[Path, typer.Option(help="Folder with images of good parts.")],
     out: Annotated[Path, typer.Option(help="The bundle to write.")],
+    good: Annotated[
+        Path | None, typer.Option(help="Folder with images of good parts; or give --live.")
+    ] = None,
+    live: Annotated[
+        str,
+        typer.Option(
+            metavar="STATION", help="Take pictures of good parts with this station's camera."
+        ),
+    ] = "",
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="With --live: the agent's configuration file."),
+    ] = None,
+    wanted: Annotated[
+        int, typer.Option("--parts", help="With --live: good parts to take.", min=5, max=1000)
+    ] = 50,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="With --live: folder for the pictures; else one beside the bundle."),
+    ] = None,
     ng: Annotated[
         Path | None,
         typer.Option(help="Folder with images of bad parts: says what share of them is caught."),
@@ -53,9 +73,34 @@ def commission(  # noqa: PLR0917 - typer reads its options from the signature
     roi: Annotated[
         str, typer.Option(help="Where parts lie: x,y,width,height in shares of the frame.")
     ] = "0,0,1,1",
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="A picture of the frame, white where parts are looked at."),
+    ] = None,
     size: Annotated[
-        int, typer.Option("--input", help="Pixels of the model's input, a multiple of 16.")
-    ] = 256,
+        str,
+        typer.Option(
+            "--input", help="Pixels of the model's input: one side, or HxW; multiples of 16."
+        ),
+    ] = "256",
+    turn: Annotated[
+        bool | None,
+        typer.Option(
+            "--turn/--no-turn",
+            help="Find each part before its background and turn it level; else it is found out "
+            "whether that helps.",
+        ),
+    ] = None,
+    group_by: Annotated[
+        str,
+        typer.Option(
+            help="Which images show one and the same part: a field of meta.json, or a regular "
+            "expression with a group for the file name; else it is found out."
+        ),
+    ] = "",
+    by: Annotated[
+        str, typer.Option(help="Who makes the bundle, and when: kept in it, and in its card.")
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 0,
 ) -> None:
     """Fit an anomaly model to good parts, and say honestly what it can see.
@@ -65,19 +110,30 @@ def commission(  # noqa: PLR0917 - typer reads its options from the signature
     from rich.console import Console  # noqa: PLC0415 - this and what follows: --help stays quick
 
     from calibration import commission as steps  # noqa: PLC0415
-    from calibration import learning, lot, page  # noqa: PLC0415
+    from calibration import learning, lights, lot, page, precision, precision_told  # noqa: PLC0415
 
     console = Console(stderr=True)
-    plan = _plan(good, name, version, size=size, roi=roi, asked=false_rejects, seed=seed)
-    parts = lot.read_lot(good, plan, lambda files: _track(console, files, "Good parts"))
-    for note in parts.notes:
+    _check_source(good, live, config, keep)
+    plan = _plan(good, name or live, version, size=size, roi=roi, asked=false_rejects, seed=seed)
+    _check_rest(out, report, ng=ng, test=test, mask=mask)
+    good = good or _taken(live, config, keep, out=out, wanted=wanted, console=console)
+    parts = lot.read_lot(
+        good,
+        plan,
+        lambda files: _track(console, files, "Good parts"),
+        turn=turn,
+        group_by=group_by,
+        mask=mask,
+    )
+    plan = parts.plan
+    for note in (*parts.notes, *parts.good.notes):
         _warn(note)
     _show_odd(parts, dropped=drop_odd)
     if parts.odd and drop_odd:
-        parts = lot.drop_odd(parts, plan)
+        parts = lot.drop_odd(parts)
     _check_defect(parts, plan, defect)
     with console.status("Fitting"):
-        fitted = steps.fit(plan, parts.good, scores=parts.scores)
+        fitted = steps.fit(plan, parts.good, unseen=parts.unseen)
     trial, bad = None, None
     if ng:
         fitted, trial, bad = _with_bad(plan, parts, fitted, ng, console)
@@ -85,26 +141,44 @@ def commission(  # noqa: PLR0917 - typer reads its options from the signature
         trial = _tested(plan, fitted, test, console)
     with console.status("Learning curve"):
         points = learning.curve(
-            parts.good.features,
-            parts.scores,
-            changes=parts.good.changes,
-            bad=bad,
-            dims=plan.dims,
-            seed=plan.seed,
+            parts.good.material, parts.unseen, bad=bad, dims=plan.dims, seed=plan.seed
         )
+    with console.status("Light"):
+        light = lights.measure(plan, parts.good, parts.unseen, fitted)
+    with console.status("Float and int8"):
+        compared = precision.compare(plan, parts.good, fitted, parts=_some(ng, test))
     with console.status("Packing"):
         notes = [*parts.notes, *_odd_notes(parts), learning.advice(points)]
-        bundle = steps.pack(out, plan, parts.good, fitted, trial=trial, notes=notes)
+        bundle = steps.pack(
+            out,
+            plan,
+            parts.good,
+            fitted,
+            trial=trial,
+            notes=notes,
+            provenance={"by": by} if by else {},
+            light=(light.darkest, light.brightest),
+            sections=[*lights.card_lines(light), *precision_told.card_lines(compared)],
+        )
         card = bundle.files[bundle.manifest.card]
         if report:
-            page.write_report(report, page.Told(plan, parts, fitted, trial, points, notes), card)
+            told = page.Told(
+                plan=plan, parts=parts, fitted=fitted, trial=trial, points=points,
+                notes=[*parts.good.notes, *notes],
+                light=light, precision=compared, bad=_bad_files(ng, test),
+            )  # fmt: skip
+            page.write_report(report, told, card)
     limits = fitted.thresholds
     typer.echo(
         f"{out}: {bundle.label}, {out.stat().st_size / 1e6:.1f} MB; {len(parts.files)} good parts; "
         f"ng from {limits.ng:.3f}, review from {limits.review:.3f}"
     )
-    _tell(plan, fitted, trial)
+    _tell(plan, parts, fitted, trial)
+    typer.echo(precision_told.advice(compared))
+    typer.echo(lights.note(light).capitalize())
     typer.echo(learning.advice(points))
+    if live:
+        typer.echo(f"{good}: the pictures of good parts, for another time with --good")
     if report:
         typer.echo(f"{report / page.PAGE}: the report; {report / page.CARD}: the card")
 
@@ -127,22 +201,88 @@ def share(text: str) -> float:
     return value
 
 
+def _check_source(good: Path | None, live: str, config: Path | None, keep: Path | None) -> None:
+    """Make sure that it is said where good parts come from, once.
+
+    Raises:
+        UsageError: It is not, or twice.
+    """
+    from edge_agent.errors import UsageError  # noqa: PLC0415 - as above
+
+    if (good is None) == (not live):
+        given = "both are" if live else "neither is"
+        raise UsageError(f"give --good DIR or --live STATION, one of the two: {given} given")
+    if not live and (config or keep):
+        raise UsageError(f"{'--config' if config else '--keep'} goes with --live, not with --good")
+
+
+def _check_rest(
+    out: Path, report: Path | None, *, ng: Path | None, test: Path | None, mask: Path | None
+) -> None:
+    """Find out at once what would otherwise be found out after a minute's work.
+
+    Raises:
+        UsageError: Something cannot be written, or there are no bad parts where they should be.
+        ImageError: A folder or a mask cannot be read.
+    """
+    from calibration import frames, outputs  # noqa: PLC0415 - as above
+    from edge_agent.camera.images import read_image  # noqa: PLC0415
+
+    outputs.check_file(out, "--out")
+    if report:
+        outputs.check_folder(report, "--report")
+    if ng:
+        frames.bad_files(ng)
+    if test:
+        frames.labelled_files(test)
+    if mask:
+        read_image(mask)
+
+
+def _taken(
+    name: str, config: Path | None, keep: Path | None, *, out: Path, wanted: int, console: Console
+) -> Path:
+    """Take pictures of good parts with a station's camera; return their folder.
+
+    Raises:
+        UsageError: There are too few.
+    """
+    from calibration import live  # noqa: PLC0415 - as above
+    from calibration.anomaly import MIN_PARTS  # noqa: PLC0415
+    from edge_agent.config import DEFAULT_PATH  # noqa: PLC0415
+    from edge_agent.errors import UsageError  # noqa: PLC0415
+
+    station = live.find(config or DEFAULT_PATH, name)
+    folder = keep or live.default_folder(out, name)
+    taken = live.from_station(name, station, folder, parts=wanted, console=console)
+    for note in taken.notes():
+        _warn(note)
+    if taken.kept < MIN_PARTS:
+        raise UsageError(
+            f"{taken.kept} pictures of good parts, in {folder}: fitting needs at least "
+            f"{MIN_PARTS}, better 50 to 300"
+        )
+    return folder
+
+
 def _plan(
-    good: Path, name: str, version: str, *, size: int, roi: str, asked: str, seed: int
+    good: Path | None, name: str, version: str, *, size: str, roi: str, asked: str, seed: int
 ) -> Plan:
     from calibration.commission import Plan  # noqa: PLC0415 - as above
     from calibration.thresholds import Allowed  # noqa: PLC0415
     from edge_agent.errors import UsageError  # noqa: PLC0415
     from edge_agent.inspection.spec import Input  # noqa: PLC0415
 
-    if not good.is_dir():
+    if good and not good.is_dir():
         raise UsageError(f"{good}: no such folder")
     rejects = share(asked)
+    wide, high = _size(size)
+    origin = f"the folder `{good.resolve().name}`" if good else "the camera of its station"
     return Plan(
-        name=name or _name_of(good),
+        name=name or (_name_of(good) if good else ""),
         version=version,
-        about=f"Images of good parts from the folder `{good.resolve().name}`.",
-        input=Input(height=size, width=size, roi=_roi(roi)),
+        about=f"Images of good parts from {origin}.",
+        input=Input(height=high, width=wide, roi=_roi(roi)),
         seed=seed,
         allowed=Allowed(false_rejects=rejects, reviews=min(max(0.01, 2 * rejects), 0.095)),
     )
@@ -185,6 +325,27 @@ def _tested(plan: Plan, fitted: Fitted, folder: Path, console: Console) -> Trial
     labelled = _track(console, frames.labelled_files(folder), "Test parts")
     about = f"Images of the folder `{folder.resolve().name}`."
     return trials.try_out(plan, fitted, _read(labelled), about=about)
+
+
+def _bad_files(ng: Path | None, test: Path | None) -> list[tuple[Path, Truth]]:
+    """List the bad parts that were given."""
+    from calibration import frames  # noqa: PLC0415 - as above
+
+    found = frames.bad_files(ng) if ng else []
+    if test:
+        found += [(file, truth) for file, truth in frames.labelled_files(test) if truth.defect]
+    return found
+
+
+def _some(ng: Path | None, test: Path | None) -> Iterator[tuple[Image, bool]]:
+    """Read some parts of known truth, to compare float and int8 on."""
+    from calibration import frames, precision  # noqa: PLC0415 - as above
+    from calibration.frames import read_good  # noqa: PLC0415
+
+    labelled = frames.labelled_files(test) if test else frames.bad_files(ng) if ng else []
+    for file, bad in precision.chosen(labelled) if labelled else []:
+        for image in read_good([file]):
+            yield image, bad
 
 
 def _read(labelled: Iterable[tuple[Path, Truth]]) -> Iterator[tuple[Image, Truth]]:
@@ -233,14 +394,15 @@ def _odd_notes(parts: Lot) -> list[str]:
     return [f"{len(parts.odd)} good parts are unlike the others and were kept: {names}"]
 
 
-def _tell(plan: Plan, fitted: Fitted, trial: Trial | None) -> None:
+def _tell(plan: Plan, parts: Lot, fitted: Fitted, trial: Trial | None) -> None:
     """Say what is known of false rejects, and of what is caught."""
-    from calibration import figures  # noqa: PLC0415 - as above
+    from calibration import figures, twins  # noqa: PLC0415 - as above
 
     limits, scores = fitted.thresholds, fitted.out_of_sample
     above = figures.share_from(scores, limits.ng)
     low, high = above.interval()
-    promised = plan.allowed.by(len(scores)).false_rejects
+    different = twins.count(parts.good.material.twins)
+    promised = plan.allowed.by(different).false_rejects
     typer.echo(
         f"False rejects: asked {plan.allowed.false_rejects:.2%}, set for {promised:.2%}; of these "
         f"{above.of} good parts, each by a fit without it, {above.hits} come out ng "
@@ -248,7 +410,7 @@ def _tell(plan: Plan, fitted: Fitted, trial: Trial | None) -> None:
     )
     if promised > plan.allowed.false_rejects:
         typer.echo(
-            f"{above.of} good parts cannot promise less than {promised:.1%}: "
+            f"{different} good parts cannot promise less than {promised:.1%}: "
             f"{round(1 / plan.allowed.false_rejects)} would be needed for what was asked"
         )
     if trial is None or not len(trial.bad):
@@ -285,6 +447,20 @@ def _name_of(folder: Path) -> str:
     if not is_name(parts[-1]):
         raise UsageError(f"{folder}: its name cannot name a bundle: give --name")
     return parts[-1]
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Read a size, `256` or `256x512` (height first); return width and height."""
+    from calibration.features import STEP  # noqa: PLC0415 - as above
+    from edge_agent.errors import UsageError  # noqa: PLC0415
+
+    sides = text.lower().split("x")
+    if not all(side.isdecimal() for side in sides) or len(sides) > 2:
+        raise UsageError(f"--input {text}: give a side such as 256, or HxW such as 256x512")
+    high, wide = int(sides[0]), int(sides[-1])
+    if wide % STEP or high % STEP or not 64 <= min(wide, high) <= max(wide, high) <= _MOST_PX:
+        raise UsageError(f"--input {text}: give multiples of {STEP} from 64 to {_MOST_PX}")
+    return wide, high
 
 
 def _roi(text: str) -> Roi:

@@ -11,7 +11,7 @@ from edge_agent.camera.images import MASK_FOLDERS, list_images
 from edge_agent.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 GOOD = "good"
@@ -124,18 +124,42 @@ def _mask_of(masks: Path | None, kind: str, file: Path) -> Path | None:
     return None
 
 
-def _sliced(items: tuple[Item, ...], by: str, test: Path) -> tuple[Item, ...]:
+def labels_of(files: Sequence[Path], folder: Path, by: str) -> list[str]:
+    """Return what a field of `meta.json`, its folder, or a group in its name says of each image.
+
+    Args:
+        files: The images.
+        folder: That they lie in; `meta.json` is looked for in it and in the two above it.
+        by: The field, `folder`, or a regular expression with a group; empty gives empty labels.
+
+    Raises:
+        UsageError: It fits nothing.
+    """
+    if not by:
+        return [""] * len(files)
+    folder = folder.resolve()
+    roots = [folder, *folder.parents[:2]]
+    root = next((root for root in roots if (root / META).is_file()), folder)
+    items = tuple(Item(file.parent.resolve() / file.name, file.parent.name) for file in files)
+    sliced = _sliced(items, by, root, option="--group-by")
+    # What it does not fit is a part of its own.
+    return [item.slice if item.slice != NONE else str(item.path) for item in sliced]
+
+
+def _sliced(
+    items: tuple[Item, ...], by: str, test: Path, *, option: str = "--by"
+) -> tuple[Item, ...]:
     if not by:
         return items
-    value = _by_folder if by == FOLDER else _by_field(test, by) or _by_pattern(by)
+    value = _by_folder if by == FOLDER else _by_field(test, by) or _by_pattern(by, option)
     if value is None:
         raise UsageError(
-            f"--by {by}: neither '{FOLDER}', nor a field of {META}{_fields(test)}, nor a regular "
-            "expression with a group, such as 'exp([0-9])'"
+            f"{option} {by}: neither '{FOLDER}', nor a field of {META}{_fields(test)}, nor a "
+            "regular expression with a group, such as 'exp([0-9])'"
         )
     sliced = tuple(msgspec.structs.replace(item, slice=value(item) or NONE) for item in items)
     if all(item.slice == NONE for item in sliced):
-        raise UsageError(f"--by {by}: fits none of the {len(items)} images")
+        raise UsageError(f"{option} {by}: fits none of the {len(items)} images")
     return sliced
 
 
@@ -149,17 +173,20 @@ def _by_field(test: Path, field: str) -> Callable[[Item], str] | None:
         return None
 
     def value(item: Item) -> str:
-        known = meta.get(item.path.name) or meta.get(item.path.relative_to(test).as_posix(), {})
+        known = meta.get(item.path.name)
+        if known is None and item.path.is_relative_to(test):
+            known = meta.get(item.path.relative_to(test).as_posix())
+        known = known or {}
         return str(known[field]) if known.get(field) is not None else ""
 
     return value
 
 
-def _by_pattern(pattern: str) -> Callable[[Item], str] | None:
+def _by_pattern(pattern: str, option: str) -> Callable[[Item], str] | None:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise UsageError(f"--by {pattern}: not a regular expression: {error}") from error
+        raise UsageError(f"{option} {pattern}: not a regular expression: {error}") from error
     if not compiled.groups:
         return None
 

@@ -28,9 +28,11 @@ class Roi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Refuse a rectangle that is empty or leaves the frame."""
-        if min(self.width, self.height) <= 0.0:
+        if not (self.width > 0.0 and self.height > 0.0):  # nor is it above 0 if it is no number
             raise ValueError("roi: width and height must be above 0")
-        if max(self.x + self.width, self.y + self.height) > 1.0 + 1e-9:
+        if not (self.x >= 0.0 and self.y >= 0.0):
+            raise ValueError("roi: reaches beyond the frame (x or y below 0)")
+        if not (self.x + self.width <= 1.0 + 1e-9 and self.y + self.height <= 1.0 + 1e-9):
             raise ValueError("roi: reaches beyond the frame (x + width or y + height over 1)")
 
     def pixels(self, image: Image) -> tuple[int, int, int, int]:

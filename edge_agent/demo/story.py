@@ -8,7 +8,7 @@ import msgspec
 
 MIN_DURATION_S = 12.0
 TAKT_MS = 100
-DIMMED_LEVEL = 0.45
+DIMMED_LEVEL = 0.35
 """What is left of the light while it is dimmed."""
 
 _BROKER_DOWN_S = 5.0

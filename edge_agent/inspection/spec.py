@@ -44,6 +44,16 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"thresholds: 0 < review ({self.review}) <= ng ({self.ng}) must hold")
 
 
+class Pose(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The part is found before its background, and turned so that it always lies the same way.
+
+    Attributes:
+        length: What the width of the view shows, as a share of the ROI's width.
+    """
+
+    length: Annotated[float, msgspec.Meta(gt=0.0, le=4.0)]
+
+
 class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the model looks at: the ROI of the frame, made height x width, uint8 NHWC.
 
@@ -57,6 +67,9 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             border (`letterbox`, centred); or fill the input evenly and cut off what juts out
             (`crop`, the middle stays).
         fill: Grey level of the border.
+        level: Mean grey level that the view is brought to, by one factor for all its pixels, so
+            that more or less light changes little; None leaves it as it is.
+        pose: How the part is brought into the view, in place of `fit`; None takes it as it lies.
     """
 
     height: Side
@@ -66,11 +79,15 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     roi: Roi = Roi()
     fit: Literal["stretch", "letterbox", "crop"] = "stretch"
     fill: Annotated[int, msgspec.Meta(ge=0, le=255)] = 114
+    level: Annotated[int, msgspec.Meta(ge=1, le=254)] | None = None
+    pose: Pose | None = None
 
     def __post_init__(self) -> None:
-        """Refuse channels that do not fit their order."""
+        """Refuse channels that do not fit their order, and a letterbox to be brought to a level."""
         if (self.order == "GREY") != (self.channels == 1):
             raise ValueError(f"input: order {self.order} does not go with {self.channels} channels")
+        if self.fit == "letterbox" and (self.level is not None or self.pose is not None):
+            raise ValueError("input: a letterbox goes with neither level nor pose")
 
 
 # --- tasks ---------------------------------------------------------------------------------------
@@ -264,3 +281,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     source: Source | None = None
     when: When | None = None
     budget_ms: Annotated[float, msgspec.Meta(ge=0.0, le=3_600_000.0)] = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a pose for tasks that say where in the frame something is."""
+        if self.input.pose is not None and isinstance(self.task, Detect | Segment):
+            raise ValueError("stage: input.pose goes with the tasks anomaly and classify")

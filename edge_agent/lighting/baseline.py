@@ -33,6 +33,9 @@ MIN_FRAMES = 5
 GOOD_FRAMES = 50
 _SPOTS = 3
 _SIGMAS = 6.0
+_LEAST_LIGHT = 0.03
+"""Share by which the level may always move: lamps flicker by half as much."""
+
 _SEEN = 1.5
 # How far each statistic may move before it is worth speaking of, whatever its spread: limits
 # tighter than this would answer to vibration and to the noise of the sensor.
@@ -48,15 +51,26 @@ _DEAD_BAND = {
 }
 
 
-class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is normal for one statistic: `centre`, and how far either way is still inside."""
+class Limit(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What is normal for one statistic: `centre`, and how far from it is still inside.
+
+    Attributes:
+        centre: Where it lies.
+        reach: How far above is inside; and below, where `below` is not given.
+        below: How far below is inside.
+    """
 
     centre: float
     reach: Annotated[float, msgspec.Meta(gt=0.0)]
+    below: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
 
     def excess(self, value: float) -> float:
         """Return how far outside a value lies: up to 1 is inside, 2 is twice the reach."""
-        return abs(value - self.centre) / self.reach
+        away = value - self.centre
+        reach = self.below if self.below is not None and away < 0 else self.reach
+        return abs(away) / reach
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,11 +102,15 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError(f"baseline lacks {', '.join(missing) or 'cells of the grid'}")
 
     @classmethod
-    def learn(cls, frames: Sequence[Image]) -> Baseline:
+    def learn(
+        cls, frames: Sequence[Image], *, light: tuple[float, float] | None = None
+    ) -> Baseline:
         """Learn a baseline from good frames under correct light.
 
         Args:
             frames: HxWx3 BGR or HxW grey, uint8. At least 5; 50 or more make it trustworthy.
+            light: Least and most light that the model can bear, as multiples of what it is now;
+                None takes what is usual.
 
         Raises:
             UsageError: There are too few frames, or they are too small.
@@ -107,11 +125,14 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         spots = _choose_spots(frames)
         seen = [measure(frame, spots) for frame in frames]
         grid = np.array([statistics.grid for statistics in seen], np.float64)
+        limits = {name: _limit(name, _column(seen, name)) for name in SCALARS}
+        if light is not None:
+            limits["level"] = _borne(_column(seen, "level"), *light)
         return cls(
             frames=len(frames),
             height=frames[0].shape[0],
             width=frames[0].shape[1],
-            limits={name: _limit(name, _column(seen, name)) for name in SCALARS},
+            limits=limits,
             grid=tuple(_limit("grid", grid[:, cell]) for cell in range(ROWS * COLUMNS)),
             spots=spots,
             digest=hashlib.sha256(msgspec.json.encode([_plain(each) for each in seen])).hexdigest(),
@@ -165,7 +186,20 @@ def _limit(name: str, values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> L
     away = np.abs(values - centre)
     band = _DEAD_BAND[name] * (centre if name in {"level", "contrast", "grid"} else 1.0)
     reach = max(_SIGMAS * 1.4826 * float(np.median(away)), _SEEN * float(away.max()), band, 1e-3)
-    return Limit(round(centre, 6), round(reach, 6) + 1e-6)
+    return Limit(centre=round(centre, 6), reach=round(reach, 6) + 1e-6)
+
+
+def _borne(
+    values: np.ndarray[tuple[int], np.dtype[np.float64]], darkest: float, brightest: float
+) -> Limit:
+    """Set the limit of the level to what a model bears; what was seen is inside in any case."""
+    centre = float(np.median(values))
+    least = _LEAST_LIGHT * centre
+    above = max(centre * (brightest - 1.0), _SEEN * float((values - centre).max()), least, 1e-3)
+    below = max(centre * (1.0 - darkest), _SEEN * float((centre - values).max()), least, 1e-3)
+    return Limit(
+        centre=round(centre, 6), reach=round(above, 6) + 1e-6, below=round(below, 6) + 1e-6
+    )
 
 
 def _choose_spots(frames: Sequence[Image]) -> tuple[Spot, ...]:

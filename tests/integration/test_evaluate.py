@@ -152,7 +152,7 @@ def test_what_is_no_set_is_one_line(simulated_bundle: Path, tmp_path: Path) -> N
 def test_real_tiles_by_their_light(images_dir: Path, tmp_path: Path) -> None:
     plan = commission.Plan(name="tiles", input=Input(height=192, width=192))
     files = frames.good_files(images_dir / "mtd/train/good", limit=80)
-    lot = commission.collect(frames.read_good(files), plan.input)
+    lot = commission.collect(frames.read_good(files), plan)
     bundle = tmp_path / "tiles.bundle"
     commission.pack(bundle, plan, lot, commission.fit(plan, lot))
     done = _evaluate(str(bundle), str(images_dir / "mtd"), "--by", "exposure", "--json", "-")

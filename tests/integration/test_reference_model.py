@@ -83,7 +83,7 @@ def test_a_bundle_fitted_on_castings_tells_bad_ones_from_good_ones() -> None:
         pytest.skip(f"no image set at {folder}: set EDGE_IMAGES to the folder that holds casting/")
     plan = commission.Plan(name="casting", input=Input(height=256, width=256))
     files = frames.good_files(folder / "train" / "good", limit=150)
-    lot = commission.collect(frames.read_good(files), plan.input)
+    lot = commission.collect(frames.read_good(files), plan)
     trial = trials.try_out(plan, commission.fit(plan, lot), _test_parts(folder), about="")
     assert len(trial.good) > 50
     assert len(trial.bad) > 50

@@ -173,7 +173,7 @@ def test_show_tells_what_a_bundle_holds(simulated_bundle: Path) -> None:
     bundle = read_bundle(simulated_bundle)
     done = verb("show", simulated_bundle)
     assert done.returncode == 0, done.stderr
-    for word in ("simulated-line 1", bundle.digest, "model.onnx, 3.0", "256 x 256 BGR",
+    for word in ("simulated-line 1", bundle.digest, "model.onnx, 5.5", "256 x 256 BGR",
                  "review 1.", "golden-1.jpg", "EfficientNet", "show it with --card"):  # fmt: skip
         assert word in done.stdout, done.stdout
     facts: dict[str, Any] = json.loads(verb("show", simulated_bundle, "--json").stdout)

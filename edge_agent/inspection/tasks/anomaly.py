@@ -47,7 +47,8 @@ class AnomalyInspector:
             return Inspection(score or 0.0, None, look.preprocess_ns, look.inference_ns)
         shown, region = place_map(values, look.placement)
         if score is None:
-            score = mean_of_top(shown, self._top)
+            raw = values if look.placement.turn is not None else shown
+            score = mean_of_top(raw, self._top)
         return Inspection(score, shown, look.preprocess_ns, look.inference_ns, region)
 
     def close(self) -> None:

@@ -38,7 +38,7 @@ def plan() -> Plan:
 
 @pytest.fixture(scope="session")
 def good(plan: Plan) -> Good:
-    return collect((_part(seed) for seed in range(40)), plan.input)
+    return collect((_part(seed) for seed in range(40)), plan)
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def test_the_graph_computes_what_the_fit_computed(
     plan: Plan, good: Good, fitted: Fitted, draw: Callable[..., Image]
 ) -> None:
     fresh = [draw(700), draw(701, spot_px=20)]
-    lot = collect([draw(seed) for seed in range(5)] + fresh, plan.input)
+    lot = collect([draw(seed) for seed in range(5)] + fresh, plan)
     weights = anomaly.leave_one_out(good.material, dims=plan.dims).weights()
     wanted = anomaly.fit(good.material, weights, dims=plan.dims).map(lot.material.features[-2:])
     judge = inspector(plan, fitted, "onnx")
@@ -63,7 +63,7 @@ def test_the_same_frames_and_seed_give_the_same_bytes(
     tmp_path: Path, plan: Plan, draw: Callable[..., Image]
 ) -> None:
     for name in ("one", "two"):
-        lot = collect((draw(seed) for seed in range(12)), plan.input)
+        lot = collect((draw(seed) for seed in range(12)), plan)
         pack(tmp_path / name, plan, lot, fit(plan, lot))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
@@ -96,13 +96,13 @@ def test_grey_frames_of_another_size_are_taken_as_they_are(
 ) -> None:
     grey = [np.ascontiguousarray(draw(seed)[:, :, 0]) for seed in range(6)]
     grey[3] = np.ascontiguousarray(np.kron(grey[3], np.ones((2, 2), np.uint8)))
-    assert np.isfinite(collect(grey, plan.input).material.features).all()
+    assert np.isfinite(collect(grey, plan).material.features).all()
 
 
 def test_kept_frames_span_all_parts_and_are_bounded(plan: Plan) -> None:
     small = msgspec.structs.replace(plan, input=Input(height=64, width=64))
     frames = (np.full((64, 64), number % 256, np.uint8) for number in range(450))
-    kept = [number for number, _ in collect(frames, small.input).kept]
+    kept = [number for number, _ in collect(frames, small).kept]
     assert MAX_KEPT / 2 <= len(kept) <= MAX_KEPT
     assert kept[0] == 0
     assert kept[-1] > 430
@@ -110,14 +110,14 @@ def test_kept_frames_span_all_parts_and_are_bounded(plan: Plan) -> None:
 
 def test_too_few_parts_and_odd_sizes_are_refused(plan: Plan, draw: Callable[..., Image]) -> None:
     with pytest.raises(UsageError, match="3 good parts"):
-        collect([draw(seed) for seed in range(3)], plan.input)
+        collect([draw(seed) for seed in range(3)], plan)
     with pytest.raises(UsageError, match="multiple of 16"):
-        collect([draw(1)], Input(height=100, width=96))
+        collect([draw(1)], msgspec.structs.replace(plan, input=Input(height=100, width=96)))
 
 
 def test_parts_that_all_look_the_same_are_refused(plan: Plan, draw: Callable[..., Image]) -> None:
     with pytest.raises(UsageError, match="all the same image"):
-        fit(plan, collect([draw(1)] * 8, plan.input))
+        fit(plan, collect([draw(1)] * 8, plan))
 
 
 def test_golden_samples_are_parts_that_the_model_takes_for_good() -> None:

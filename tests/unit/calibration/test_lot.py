@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration import lot, page
+from calibration import lights, lot, page, precision
 from calibration.cli.commission import share
 from calibration.commission import Plan, fit, pack
 from calibration.learning import Point
-from edge_agent.camera.frame import Image
+from edge_agent.camera.frame import Image, Truth
 from edge_agent.errors import UsageError
 
 
@@ -88,16 +88,23 @@ def test_the_page_holds_everything_in_it(
     note = "a note with <angles>"
     bundle = pack(tmp_path / "x.bundle", plan, parts.good, fitted, notes=[note])
     card = bundle.files["card.md"]
-    points = [Point(6, 2.0, 0.9), Point(12, 1.9, 0.95)]
-    page.write_report(
-        tmp_path / "report", page.Told(plan, parts, fitted, None, points, [note]), card
-    )
+    (tmp_path / "bad" / "dent").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "bad" / "dent" / "b.png"), 255 - images[0])
+    told = page.Told(
+        plan=parts.plan, parts=parts, fitted=fitted, trial=None,
+        points=[Point(6, 2.0, 0.9), Point(12, 1.9, 0.95)], notes=[note],
+        light=lights.measure(parts.plan, parts.good, parts.unseen, fitted),
+        precision=precision.compare(parts.plan, parts.good, fitted),
+        bad=[(tmp_path / "bad" / "dent" / "b.png", Truth("dent"))],
+    )  # fmt: skip
+    page.write_report(tmp_path / "report", told, card)
     text = (tmp_path / "report" / page.PAGE).read_text()
     assert (tmp_path / "report" / page.CARD).read_bytes() == card
     assert "A note with <angles>." in card.decode()
     assert "a note with &lt;angles&gt;" in text
-    assert text.count("data:image/jpeg;base64,") == 3
-    assert text.count("<svg") == 2
+    assert text.count("data:image/jpeg;base64,") == 4
+    assert "dent: b.png" in text
+    assert text.count("<svg") == 3
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
     assert "<script" not in text
 

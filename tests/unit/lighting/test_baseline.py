@@ -83,8 +83,22 @@ def test_sharpness_is_measured_where_there_is_texture(baseline: Baseline) -> Non
 
 
 def test_a_limit_says_how_far_outside_a_value_is() -> None:
-    limit = Limit(10.0, 2.0)
+    limit = Limit(centre=10.0, reach=2.0)
     assert [limit.excess(value) for value in (10.0, 12.0, 8.0, 14.0)] == [0.0, 1.0, 1.0, 2.0]
+    lopsided = Limit(centre=10.0, reach=2.0, below=5.0)
+    assert [lopsided.excess(value) for value in (10.0, 12.0, 5.0, 0.0)] == [0.0, 1.0, 1.0, 2.0]
+
+
+def test_a_model_that_bears_darkness_widens_the_level_below_and_not_above(
+    baseline: Baseline,
+) -> None:
+    frames = [np.full((480, 640, 3), level, np.uint8) for level in (100, 101, 99, 100, 100)]
+    learned = Baseline.learn(frames, light=(0.5, 1.0))
+    level = learned.limits["level"]
+    assert level.below == pytest.approx(level.centre * 0.5, rel=0.01)
+    assert level.reach < 0.1 * level.centre, "what was seen, and no more"
+    assert Baseline.decode(learned.encode(), "x") == learned
+    assert learned.digest != baseline.digest
 
 
 # --- files ---------------------------------------------------------------------------------------

@@ -222,4 +222,4 @@ def test_the_reference_bundles_baseline_fits_the_simulated_line(
     watch = LightWatch(Baseline.decode(bundle.files[bundle.manifest.baseline], "bundle"))
     states = [watch.update(draw(number, seed=3, defects=0.3)) for number in range(60)]
     assert {state.level for state in states} <= {LightLevel.NORMAL, LightLevel.WARNING}
-    assert watch.update(draw(1, Light(level=0.6))).level is LightLevel.INVALID
+    assert watch.update(draw(1, Light(level=0.4))).level is LightLevel.INVALID
