@@ -30,6 +30,16 @@ def test_a_region_that_is_empty_or_leaves_the_frame_is_refused(
         msgspec.convert(raw, Roi)
 
 
+@pytest.mark.parametrize(
+    "numbers", [(-0.1, 0, 0.5, 1), (0, 0, 1, float("nan")), (float("nan"), 0, 1, 1)]
+)
+def test_what_was_not_read_from_a_file_is_checked_too(
+    numbers: tuple[float, float, float, float],
+) -> None:
+    with pytest.raises(ValueError, match="roi: "):
+        Roi(*numbers)
+
+
 @given(SHARES, SHARES, SHARES, SHARES, st.integers(1, 700), st.integers(1, 500))
 def test_any_region_of_any_frame_has_pixels_and_lies_inside(
     x: float, y: float, width: float, height: float, columns: int, rows: int
