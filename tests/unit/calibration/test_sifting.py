@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from calibration import sifting
+from calibration.anomaly import Unseen
 from calibration.projection import Floats
 from edge_agent.errors import UsageError
 
@@ -33,15 +34,35 @@ def test_parts_that_hardly_differ_are_not_odd() -> None:
     assert sifting.odd_ones(scores) == []
 
 
+def _unseen(parts: int, *, strange: int, seed: int = 0) -> Unseen:
+    """Make two looks at parts: of the strange ones, a few cells and the whole stand out."""
+    rng = np.random.default_rng(seed)
+    cells = np.exp(rng.normal(0.5, 0.1, (parts, 256))).astype(np.float32)
+    wholes = np.exp(rng.normal(0.0, 0.12, parts)).astype(np.float32)
+    cells[:strange, :5] *= 1.6
+    wholes[:strange] *= 1.4
+    return Unseen(cells, wholes)
+
+
 def test_a_lot_with_many_odd_parts_is_mixed() -> None:
-    assert sifting.is_mixed(_scores(40), 8)
+    assert sifting.is_mixed(_unseen(40, strange=0), 8)
+    assert not sifting.is_mixed(_unseen(6, strange=0), 2)
 
 
-def test_a_lot_whose_scores_have_their_tail_below_is_mixed() -> None:
-    scores = np.exp(np.random.default_rng(2).gamma(2.0, 0.2, 60)).astype(np.float32)
-    assert not sifting.is_mixed(scores, 0)
-    assert sifting.is_mixed(20.0 / scores, 0)
-    assert not sifting.is_mixed(20.0 / scores[:10], 0)
+def test_a_lot_of_which_both_looks_find_the_same_parts_strange_is_mixed() -> None:
+    for strange in (6, 20, 30):
+        assert sifting.is_mixed(_unseen(40, strange=strange), 0)
+    assert not sifting.is_mixed(_unseen(12, strange=6), 0)
+
+
+def test_lots_of_good_parts_are_not_mixed() -> None:
+    assert not any(sifting.is_mixed(_unseen(30, strange=0, seed=seed), 0) for seed in range(50))
+
+
+def test_what_only_one_look_finds_makes_no_lot_mixed() -> None:
+    unseen = _unseen(40, strange=0)
+    unseen.wholes[:20] *= 1.4
+    assert not sifting.is_mixed(unseen, 0)
 
 
 def test_copies_are_those_that_come_again() -> None:
