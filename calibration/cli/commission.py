@@ -111,12 +111,13 @@ def commission(  # noqa: PLR0917 - typer reads its options from the signature
 
     from calibration import commission as steps  # noqa: PLC0415
     from calibration import learning, lights, lot, page, precision, precision_told  # noqa: PLC0415
+    from calibration.cli import given  # noqa: PLC0415
 
     console = Console(stderr=True)
-    _check_source(good, live, config, keep)
+    given.check_source(good, live, config, keep)
     plan = _plan(good, name or live, version, size=size, roi=roi, asked=false_rejects, seed=seed)
-    _check_rest(out, report, ng=ng, test=test, mask=mask)
-    good = good or _taken(live, config, keep, out=out, wanted=wanted, console=console)
+    given.check_rest(plan, out, report, ng=ng, test=test, mask=mask)
+    good = good or given.taken(live, config, keep, out=out, wanted=wanted, console=console)
     parts = lot.read_lot(
         good,
         plan,
@@ -199,70 +200,6 @@ def share(text: str) -> float:
     if not 0.0 < value <= 0.09:
         raise UsageError(f"--false-rejects {text}: give a share up to 9%, such as 0.5% or 0.005")
     return value
-
-
-def _check_source(good: Path | None, live: str, config: Path | None, keep: Path | None) -> None:
-    """Make sure that it is said where good parts come from, once.
-
-    Raises:
-        UsageError: It is not, or twice.
-    """
-    from edge_agent.errors import UsageError  # noqa: PLC0415 - as above
-
-    if (good is None) == (not live):
-        given = "both are" if live else "neither is"
-        raise UsageError(f"give --good DIR or --live STATION, one of the two: {given} given")
-    if not live and (config or keep):
-        raise UsageError(f"{'--config' if config else '--keep'} goes with --live, not with --good")
-
-
-def _check_rest(
-    out: Path, report: Path | None, *, ng: Path | None, test: Path | None, mask: Path | None
-) -> None:
-    """Find out at once what would otherwise be found out after a minute's work.
-
-    Raises:
-        UsageError: Something cannot be written, or there are no bad parts where they should be.
-        ImageError: A folder or a mask cannot be read.
-    """
-    from calibration import frames, outputs  # noqa: PLC0415 - as above
-    from edge_agent.camera.images import read_image  # noqa: PLC0415
-
-    outputs.check_file(out, "--out")
-    if report:
-        outputs.check_folder(report, "--report")
-    if ng:
-        frames.bad_files(ng)
-    if test:
-        frames.labelled_files(test)
-    if mask:
-        read_image(mask)
-
-
-def _taken(
-    name: str, config: Path | None, keep: Path | None, *, out: Path, wanted: int, console: Console
-) -> Path:
-    """Take pictures of good parts with a station's camera; return their folder.
-
-    Raises:
-        UsageError: There are too few.
-    """
-    from calibration import live  # noqa: PLC0415 - as above
-    from calibration.anomaly import MIN_PARTS  # noqa: PLC0415
-    from edge_agent.config import DEFAULT_PATH  # noqa: PLC0415
-    from edge_agent.errors import UsageError  # noqa: PLC0415
-
-    station = live.find(config or DEFAULT_PATH, name)
-    folder = keep or live.default_folder(out, name)
-    taken = live.from_station(name, station, folder, parts=wanted, console=console)
-    for note in taken.notes():
-        _warn(note)
-    if taken.kept < MIN_PARTS:
-        raise UsageError(
-            f"{taken.kept} pictures of good parts, in {folder}: fitting needs at least "
-            f"{MIN_PARTS}, better 50 to 300"
-        )
-    return folder
 
 
 def _plan(

@@ -154,6 +154,11 @@ def test_unreadable_files_mixed_sizes_and_mixed_colours_are_told_and_fitted(
     assert "of last week" not in (report / "report.html").read_text()
 
 
+def test_a_name_or_a_version_that_no_bundle_can_have(refused: Refused, good: Path) -> None:
+    assert refused("--good", good, "--name", "a b").startswith("--name a b: use letters, digits")
+    assert refused("--good", good, "--version", "1/2").startswith("--version 1/2: use letters")
+
+
 # --- a lot of which many are not good ------------------------------------------------------------
 
 
@@ -189,6 +194,13 @@ def test_bad_parts_that_are_not_there(refused: Refused, good: Path, tmp_path: Pa
     assert refused("--good", good, "--ng", nowhere) == f"{nowhere}: no such folder"
     said = refused("--good", good, "--test", empty)
     assert said == f"{empty}: a test folder holds good/ and one folder of images for each defect"
+    (empty / "a.png").write_bytes(b"no image")
+    said = refused("--good", good, "--ng", empty)
+    assert said.startswith(f"--ng {empty}: none of 1 images can be read; the first: {empty}")
+    shutil.copytree(good, tmp_path / "test" / "good")
+    shutil.copytree(empty, tmp_path / "test" / "dent")
+    said = refused("--good", good, "--test", tmp_path / "test")
+    assert said.startswith(f"--test {tmp_path / 'test'}: none of 1 images can be read; the first")
 
 
 @pytest.mark.parametrize(
