@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import io
 import re
 import signal
 import sys
@@ -175,8 +176,9 @@ def from_station(
     from rich.progress import MofNCompleteColumn, Progress  # noqa: PLC0415 - only people need it
 
     keyed = station.camera.trigger is Trigger.SOFTWARE
-    what = "press Enter for each part" if keyed else "Ctrl-C ends it"
+    what = "Enter takes one" if keyed else "Ctrl-C ends it"
     takt_s = float(getattr(station.camera.settings, "takt_ms", 0.0)) / 1000
+    made = not folder.exists()
     _prepare(folder)
     camera = make_camera(
         station.camera.driver,
@@ -185,17 +187,21 @@ def from_station(
         trigger=station.camera.trigger,
     )
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn())
-    with _interruptible() as stopped, Progress(*columns, console=console) as bar:
-        task = bar.add_task(f"Good parts at {name} ({what})", total=parts)
-        return take(
-            camera,
-            folder,
-            parts=parts,
-            stopped=stopped,
-            orders=Orders(sys.stdin) if keyed else None,
-            advance=lambda: bar.advance(task),
-            patience_s=max(_PATIENCE_S, _TAKTS * takt_s),
-        )
+    try:
+        with _interruptible() as stopped, Progress(*columns, console=console) as bar:
+            task = bar.add_task(f"Good parts ({what})", total=parts)
+            return take(
+                camera,
+                folder,
+                parts=parts,
+                stopped=stopped,
+                orders=Orders(sys.stdin or io.StringIO()) if keyed else None,
+                advance=lambda: bar.advance(task),
+                patience_s=max(_PATIENCE_S, _TAKTS * takt_s),
+            )
+    finally:
+        if made and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def take(

@@ -105,8 +105,9 @@ def taken(
     for note in pictures.notes():
         typer.echo(f"Note: {note}", err=True)
     if pictures.kept < MIN_PARTS:
+        where = f", in {folder}" if pictures.kept else ""
         raise UsageError(
-            f"{pictures.kept} pictures of good parts, in {folder}: fitting needs at least "
+            f"{pictures.kept} pictures of good parts{where}: fitting needs at least "
             f"{MIN_PARTS}, better 50 to 300"
         )
     return folder

@@ -90,3 +90,18 @@ def test_the_camera_of_a_running_agent_is_left_to_it(agent: AgentProcess, tmp_pa
     assert not (tmp_path / "kept").exists()
     parts = agent.station()["parts"]
     agent.until_parts(parts + 2)
+
+
+@pytest.mark.processes
+def test_a_camera_that_cannot_be_opened_leaves_nothing_behind(
+    agent: AgentProcess, tmp_path: Path
+) -> None:
+    camera = f'driver = "folder"\npath = "{tmp_path}/gone"\n'
+    agent.config.write_text(agent.config.read_text().replace(CAMERA, camera))
+    before = sorted(tmp_path.rglob("*"))
+    taking = _start(agent, "--out", tmp_path / "x.bundle")
+    told = taking.communicate(timeout=60)[1]
+    assert taking.returncode == 2
+    assert f"camera folder {tmp_path}/gone does not exist; expected a folder" in told
+    assert "Traceback" not in told
+    assert sorted(tmp_path.rglob("*")) == before
