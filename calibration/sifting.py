@@ -26,7 +26,7 @@ _LEAST_SPREAD = 0.04
 _MANY = 0.1
 _FEW_ODD = 2
 _AGREED = 0.011
-"""Of 40 real lots of good parts hardly one comes above; see docs/figures.md."""
+"""Of 40 real lots of good parts one came above; see docs/figures.md."""
 
 _MIN_SHAPE = 20
 """Parts from which the shape of their scores says anything."""
