@@ -8,6 +8,7 @@ import msgspec
 
 from calibration import commission, frames, lights, trials, viewing
 from calibration.samples import CHALLENGE, Planted
+from calibration.thresholds import Allowed
 from edge_agent.camera.drivers.simulated import Settings
 from edge_agent.camera.roi import Roi
 from edge_agent.inspection.spec import Input
@@ -46,6 +47,7 @@ def plan(seed: int = 0) -> Plan:
         about='Parts of the simulated line (`camera.driver = "simulated"`), normal light.',
         input=Input(height=256, width=256, roi=ROI),
         seed=seed,
+        allowed=Allowed(false_rejects=0.006, reviews=0.012),
     )
 
 
