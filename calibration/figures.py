@@ -109,8 +109,8 @@ def missed(scores: Floats, truths: Sequence[Truth], threshold: float) -> list[Mi
 
 
 def named_size(misses: Sequence[Missed]) -> int:
-    """Return the size that a card names: a quarter above the largest miss, up to whole 4 pixels.
+    """Return the size that a card names: half as much again as the largest miss, up to whole 4 pixels.
 
     The largest miss of one draw of parts is not the largest of all draws.
     """
-    return 4 * math.ceil(1.25 * max((miss.truth.size_px for miss in misses), default=0.0) / 4)
+    return 4 * math.ceil(1.5 * max((miss.truth.size_px for miss in misses), default=0.0) / 4)

@@ -353,7 +353,7 @@ def test_killed_at_any_moment_a_whole_bundle_is_live(
 ) -> None:
     folder = tmp_path / "slots"
     Slots(folder).install(make("0"), holds)
-    chance, seen = random.Random(7), set()
+    chance, seen = random.Random(7), set[str | None]()
     for number in range(60):  # on a busy machine the installer may not come to run for a while
         if number >= 12 and len(seen) >= 2:
             break
