@@ -109,7 +109,7 @@ def missed(scores: Floats, truths: Sequence[Truth], threshold: float) -> list[Mi
 
 
 def named_size(misses: Sequence[Missed]) -> int:
-    """Return the size that a card names: half as much again as the largest miss, up to whole 4 pixels.
+    """Return the size that a card names: half as much again as the largest miss, to whole 4 pixels.
 
     The largest miss of one draw of parts is not the largest of all draws.
     """
