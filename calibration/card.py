@@ -49,6 +49,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     allowed: Allowed
     parts: int
+    different: int
     top: int
     thresholds: Thresholds
     out_of_sample: Floats
@@ -107,15 +108,15 @@ def _fitted_on(facts: Facts) -> Iterator[str]:
 
 
 def _thresholds(facts: Facts) -> Iterator[str]:
-    limits, promised = facts.thresholds, facts.allowed.by(facts.parts)
+    limits, promised = facts.thresholds, facts.allowed.by(facts.different)
     middle, high, top = np.quantile(facts.out_of_sample, [0.5, 0.99, 1.0])
     yield "## Thresholds"
     yield ""
     yield f"- `ng` from {limits.ng:.3f}, `review` from {limits.review:.3f}."
     yield (
         f"- Chosen so that at most {promised.false_rejects:.2%} of good parts come out `ng` and "
-        f"{promised.reviews:.2%} `review` or `ng`: {facts.parts} good parts cannot promise less "
-        f"than about one in {facts.parts} each."
+        f"{promised.reviews:.2%} `review` or `ng`: {facts.different} good parts cannot promise "
+        f"less than about one in {facts.different} each."
     )
     yield (
         f"- Out-of-sample scores of the good parts: median {middle:.2f}, 99 % below {high:.2f}, "

@@ -25,7 +25,7 @@ from calibration import (
     symmetry,
     thresholds,
     twins,
-)  # fmt: skip
+)
 from calibration.card import Facts, write_card
 from edge_agent import __version__
 from edge_agent.errors import UsageError
@@ -47,7 +47,7 @@ STAGE = "anomaly"
 """The one stage of a commissioned bundle."""
 
 MAX_KEPT = 100
-"""Frames that are kept whole, for the lighting baseline and the golden samples."""
+"""Frames that are kept whole: for the baseline, the samples, and all that looks at parts again."""
 
 _NEEDED = f"fitting needs at least {anomaly.MIN_PARTS}, better 50 to 300"
 
@@ -298,7 +298,8 @@ def pack(
     files["baseline.json"] = Baseline.learn(frames, light=light).encode()
     facts = Facts(
         name=plan.name, version=plan.version, about=plan.about, input=plan.input, dims=plan.dims,
-        seed=plan.seed, allowed=plan.allowed, parts=len(fitted.out_of_sample), top=fitted.top,
+        seed=plan.seed, allowed=plan.allowed, parts=len(fitted.out_of_sample),
+        different=twins.count(good.material.twins), top=fitted.top,
         thresholds=fitted.thresholds, out_of_sample=fitted.out_of_sample, samples=entries,
         notes=notes, sections=sections,
         model_bytes={names[engine]: len(data) for engine, data in fitted.models.items()},
