@@ -299,12 +299,14 @@ def _read(labelled: Iterable[tuple[Path, Truth]]) -> Iterator[tuple[Image, Truth
 def _check_defect(parts: Lot, plan: Plan, defect_px: float) -> None:
     """Warn where the smallest defect wanted all but vanishes in the model's input."""
     height, width = parts.good.shapes[0][:2]
-    box = plan.input.roi
-    scale = min(
-        plan.input.width / (box.width * width), plan.input.height / (box.height * height), 1.0
-    )
+    spec, box = plan.input, plan.input.roi
+    if spec.pose is not None:  # the view is as wide as the part is long, whatever the frame's shape
+        scale = min(spec.width / (spec.pose.length * box.width * width), 1.0)
+    else:
+        scale = min(spec.width / (box.width * width), spec.height / (box.height * height), 1.0)
     if 0 < defect_px * scale < _CELL_PX:
-        needed = 16 * round(_CELL_PX / (defect_px * scale) * plan.input.width / 16 + 0.5)
+        side = (spec.width * spec.height) ** 0.5  # what --input asks for; turned views are as large
+        needed = 16 * round(_CELL_PX / (defect_px * scale) * side / 16 + 0.5)
         _warn(
             f"a defect of {defect_px:g} px is {defect_px * scale:.1f} px in the model's input, too "
             f"small to be seen reliably: give --input {needed}, or a --roi around the part"
