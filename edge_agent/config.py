@@ -19,6 +19,7 @@ from msgspec import Meta
 from edge_agent import settings
 from edge_agent.camera.registry import DRIVERS, make_camera, settings_type
 from edge_agent.camera.triggers import Trigger
+from edge_agent.decision.automation import Automation
 from edge_agent.errors import ConfigError
 from edge_agent.inspection.engines import EngineSettings
 from edge_agent.settings import Section
@@ -122,10 +123,17 @@ class Lighting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "takes the one in the bundle."
         ),
     ] = ""
+    when_drifted: Annotated[
+        Literal["stays", "human", "shadow", "assist", "partial", "full"],
+        Meta(
+            description="Degree of automation that the station steps down to while light or camera "
+            "have drifted, though not so far that parts are invalid; it never steps up."
+        ),
+    ] = "stays"
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a verdict counts."""
+    """When a verdict counts, and when scores are no longer what they were."""
 
     deadline_ms: Annotated[
         int,
@@ -136,6 +144,66 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             extra={"unit": "ms"},
         ),
     ] = 1000
+    clear_margin: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1.0,
+            description="With automation partial: a score nearer than this to a threshold, as a "
+            "share of the ng threshold, is a person's to decide.",
+        ),
+    ] = 0.1
+    score_watch: Annotated[
+        Literal["on", "off"],
+        Meta(
+            description="Hold scores and verdicts against the first parts after a model went live; "
+            "an alarm says when they moved though the light did not."
+        ),
+    ] = "on"
+    reference_parts: Annotated[
+        int,
+        Meta(
+            ge=200,
+            le=100_000,
+            description="How many first parts, in good light, are that reference: five lots or more"
+            ", where lots differ.",
+            extra={"unit": "parts"},
+        ),
+    ] = 2000
+    quiet_days: Annotated[
+        float,
+        Meta(
+            ge=0.01,
+            le=3650.0,
+            description="At most one false alarm of moved scores in so many days of running.",
+            extra={"unit": "days"},
+        ),
+    ] = 30.0
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the station does for a part number; any number of them."""
+
+    part_number: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=64,
+            description="What is made, as `edge-agent changeover` or a command over MQTT tells it.",
+        ),
+    ]
+    name: Annotated[str, Meta(description="For people; empty takes the part number.")] = ""
+    code: Annotated[
+        int,
+        Meta(ge=0, le=65_535, description="What a PLC writes for it over Modbus; 0 for none."),
+    ] = 0
+    baseline: Annotated[
+        str,
+        Meta(
+            description="File with the baseline of this product (`edge-agent baseline learn`); "
+            "empty takes the station's."
+        ),
+    ] = ""
 
 
 class Station(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +213,14 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     inspection: Inspection = Inspection()
     lighting: Lighting = Lighting()
     decision: Decision = Decision()
+    recipe: tuple[Recipe, ...] = ()
+    automation: Annotated[
+        Automation,
+        Meta(
+            description="Who decides: people with a silent model, people with a model that judges "
+            "unseen, people with its proposal, the model where it is clear, or the model."
+        ),
+    ] = Automation.FULL
     queue: Annotated[
         int,
         Meta(
@@ -223,5 +299,20 @@ def parse(raw: dict[str, Any], *, origin: str) -> AgentConfig:
                 f"{origin}: {key}: {name!r} cannot be a name: use letters, digits, '.', '_' and "
                 f"'-', at most 64, beginning with a letter or a digit"
             )
+    for name, station in config.station.items():
+        _check_recipes(station, origin=origin, prefix=f"station.{settings.key_text(name)}.recipe")
     check_security(config.mqtt, origin=origin)
     return msgspec.structs.replace(config, device=device)
+
+
+def _check_recipes(station: Station, *, origin: str, prefix: str) -> None:
+    """Refuse two recipes for one part number, or for one code."""
+    taken: dict[tuple[str, str | int], int] = {}
+    for place, recipe in enumerate(station.recipe):
+        for key, value in (("part_number", recipe.part_number), ("code", recipe.code)):
+            first = taken.setdefault((key, value), place) if value else place
+            if first != place:
+                raise ConfigError(
+                    f"{origin}: {prefix}[{place}].{key}: {value!r} is that of {prefix}[{first}] "
+                    f"too: give each recipe its own"
+                )

@@ -23,6 +23,7 @@ from calibration.evaluation.sets import GOOD, ImageSet, Item
 from edge_agent.camera.images import read_image
 from edge_agent.decision.verdict import Cause, Thresholds, Verdict, judge_part, worst_stage
 from edge_agent.errors import ImageError, UsageError
+from edge_agent.lighting import LightLevel, LightWatch
 from edge_agent.rollout.live import make_live
 
 if TYPE_CHECKING:
@@ -203,7 +204,9 @@ class _Work:
             self.left_out.append(LeftOut(str(item.path), str(error)))
             return
         begin = time.perf_counter_ns()
-        causes = self._model.watch.update(image).causes if self._model.watch else ()
+        # Each image for itself: what follows what in a folder is no course of time.
+        light = LightWatch(self._model.baseline).update(image) if self._model.baseline else None
+        causes = light.causes if light and light.level is LightLevel.INVALID else ()
         seen = self._model.pipeline.inspect(image)
         if seen.stop is not None:
             self.seen.append(Seen(item, Verdict.INVALID, None, seen.stop.text, seen.stop.kind))

@@ -21,15 +21,19 @@ from typing import Any
 import msgspec
 
 from edge_agent import __version__, clock
+from edge_agent.agent.changeover import Changed, Changeovers
 from edge_agent.agent.control import ControlServer
 from edge_agent.agent.desk import AlarmDesk
 from edge_agent.agent.models import StationModels
 from edge_agent.agent.notify import notify, watchdog_s
 from edge_agent.agent.path import PartPath
+from edge_agent.agent.products import Product, Products
+from edge_agent.agent.scores import ScoreWatches
 from edge_agent.agent.station import Station
 from edge_agent.agent.status import (
     LaneStatus,
     LastPart,
+    ProductStatus,
     StationStatus,
     Status,
     UplinkStatus,
@@ -37,13 +41,14 @@ from edge_agent.agent.status import (
     resident_mb,
 )
 from edge_agent.alarms.book import Alarm, Transition
-from edge_agent.alarms.catalogue import CATALOGUE, MODEL, SPOOL, STAGE, AlarmKind
+from edge_agent.alarms.catalogue import MODEL, SPOOL, STAGE, AlarmKind, kind_of
 from edge_agent.alarms.state import AlarmEvent
 from edge_agent.camera.drivers import simulated
 from edge_agent.camera.registry import make_camera
 from edge_agent.camera.simulation.light import Light
 from edge_agent.config import AgentConfig
 from edge_agent.config import Station as StationConfig
+from edge_agent.decision.automation import Automation, Degrees
 from edge_agent.decision.outputs.mqtt import MqttOutput
 from edge_agent.errors import BundleError, SpoolError, UsageError
 from edge_agent.settings import convert
@@ -95,6 +100,10 @@ class Agent:
             for name, each in config.station.items()
         }
         self._model_lock = threading.Lock()
+        self._scores = {
+            name: _score_watches(config.slots_dir(name), each)
+            for name, each in config.station.items()
+        }
         topics = Topics(config.mqtt.root, config.device)
         self._topics = topics
         state_dir = Path(config.state_dir)
@@ -110,6 +119,14 @@ class Agent:
         self.spool.on_sealed = self.uplink.wake
         self.desk = AlarmDesk(self.spool, self._announce, state_dir / "alarms.json")
         self.stations = {name: self._build(name, each) for name, each in config.station.items()}
+        self.changeovers = Changeovers(
+            {name: station.path for name, station in self.stations.items()},
+            {
+                name: Products(config.slots_dir(name), each.recipe)
+                for name, each in config.station.items()
+            },
+            lambda record: self.spool.append("health", record),
+        )
         self._control = ControlServer(
             config.socket_path,
             {
@@ -118,6 +135,7 @@ class Agent:
                 "trigger": self._on_trigger,
                 "finish": self._on_finish,
                 "light": self._on_light,
+                "changeover": self._on_changeover,
                 "acknowledge": self._on_acknowledge,
             },
         )
@@ -159,6 +177,7 @@ class Agent:
         self._control.close()
         for station in self.stations.values():
             station.stop()
+        self._save_references()
         self._keep_health()
         self.desk.close()
         try:
@@ -187,6 +206,7 @@ class Agent:
                 notify("WATCHDOG=1")
             self.desk.observe(SPOOL, _STAGES[0], self.spool.stats().error)
             self._clear_strangers()
+            self._save_references()
             if time.monotonic() >= next_words:
                 next_words += _WORDS_S
                 self._publish_new_words()
@@ -197,8 +217,15 @@ class Agent:
     def _clear_strangers(self) -> None:
         """Let alarms clear whose station is not configured any more: nobody else observes them."""
         for alarm in self.desk.standing():
-            if alarm.active and alarm.source not in {*self.stations, *_STAGES}:
-                self.desk.observe(CATALOGUE[alarm.key.partition("/")[0]], alarm.source, "")
+            kind = kind_of(alarm.key)
+            if kind and alarm.active and alarm.source not in {*self.stations, *_STAGES}:
+                self.desk.observe(kind, alarm.source, "")
+
+    def _save_references(self) -> None:
+        """Write what was frozen on the path of a part: there is no time for a disk there."""
+        for watches in self._scores.values():
+            if watches is not None:
+                watches.save()
 
     def _publish_new_words(self) -> None:
         """Publish the state of alarms whose text has changed since it was published."""
@@ -229,6 +256,8 @@ class Agent:
             outputs=(MqttOutput(self.uplink.publish_live, self._topics.verdict(name)),),
             observe=observe,
             deadline_ms=config.decision.deadline_ms,
+            degrees=_degrees(config),
+            scores=self._scores[name],
         )
         camera = config.camera
         return Station(
@@ -286,6 +315,13 @@ class Agent:
         state = next(alarm.state for alarm in self.desk.alarms() if alarm.key == key)
         return {"key": key, "state": state.value}
 
+    def _on_changeover(self, request: dict[str, Any]) -> Changed:
+        """Let another product come from the next part on."""
+        part_number = request.get("part_number")
+        if not isinstance(part_number, str):
+            raise UsageError("changeover: give a part_number, a text")
+        return self.changeovers.change(self._station(request), part_number, by="cli")
+
     def _on_light(self, request: dict[str, Any]) -> dict[str, Any]:
         """Change the light of a simulated line; without changes its schedule holds again."""
         name = self._station(request)
@@ -342,6 +378,8 @@ class Agent:
             engine=model.pipeline.engine if model else "",
             latency_ms=percentiles(counts.latencies_ns),
             last=LastPart.of(counts.last.record) if counts.last else None,
+            automation=self.config.station[station.name].automation.value,
+            product=_product_status(self.changeovers.product(station.name)),
         )
 
     def _birth(self, *, online: bool) -> bytes:
@@ -365,3 +403,26 @@ class Agent:
         self._words[alarm.key] = alarm.text
         topic = self._topics.alarm_state(alarm.key)
         self.uplink.publish_live(topic, msgspec.json.encode(alarm), retain=True, qos=1)
+
+
+def _degrees(config: StationConfig) -> Degrees:
+    down_to = config.lighting.when_drifted
+    return Degrees(
+        config.automation,
+        None if down_to == "stays" else Automation(down_to),
+        config.decision.clear_margin,
+    )
+
+
+def _score_watches(folder: Path, config: StationConfig) -> ScoreWatches | None:
+    if config.decision.score_watch == "off":
+        return None
+    return ScoreWatches(
+        folder / "scores",
+        parts=config.decision.reference_parts,
+        quiet_days=config.decision.quiet_days,
+    )
+
+
+def _product_status(product: Product | None) -> ProductStatus | None:
+    return ProductStatus(product.part_number, product.recipe) if product else None

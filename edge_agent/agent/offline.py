@@ -14,6 +14,7 @@ from edge_agent.camera.images import read_image
 from edge_agent.decision.verdict import Cause, Verdict, judge_part, worst_stage
 from edge_agent.errors import ImageError
 from edge_agent.inspection.seen import Finding, PartSeen
+from edge_agent.lighting import LightLevel, LightWatch
 from edge_agent.record.inspection import keep_findings
 from edge_agent.rollout.live import LiveModel
 
@@ -78,12 +79,14 @@ def judge_files(files: Iterable[Path], model: LiveModel) -> Iterator[Judged]:
 
 def _judge_image(file: Path, image: Image, model: LiveModel) -> Judged:
     begin = time.perf_counter_ns()
-    light = model.watch.update(image) if model.watch else None
+    # Each file for itself: what follows what in a folder is no course of time.
+    light = LightWatch(model.baseline).update(image) if model.baseline else None
     seen = model.pipeline.inspect(image)
     if seen.stop is not None:
         return Judged(_unjudged(file, model, f"{file}: {seen.stop.text}"), image, seen)
     causes = light.causes if light else ()
-    hindrances = [Cause(cause.kind, cause.text, cause.size, cause.unit) for cause in causes]
+    out = causes if light and light.level is LightLevel.INVALID else ()
+    hindrances = [Cause(cause.kind, cause.text, cause.size, cause.unit) for cause in out]
     decision = judge_part(
         seen.scores, model.thresholds, skipped=seen.skipped, hindrances=hindrances
     )

@@ -4,8 +4,12 @@ Invariants:
     - Every frame that goes in gives exactly one record, whatever fails on the way.
     - The verdict is handed to the outputs after the spool has taken the record. When the spool
       cannot take it, the part has no record, and its verdict goes out as `invalid`.
-    - What cannot be judged is `invalid`, with its cause.
-    - The model can be exchanged between two parts from another thread; a part sees one model.
+    - What cannot be judged is `invalid`, with its cause. Of the light only what is `invalid`
+      hinders; what is `drifted` stands in the record and in the alarms.
+    - The model and the product can be exchanged between two parts from another thread; a part sees
+      one model and one product.
+    - The degree of automation says what of the model's verdict leaves the station; the record
+      keeps both.
     - A stage that takes longer than its budget changes no verdict; when it happened on three of
       the last ten parts, the model is in trouble.
 """
@@ -15,30 +19,36 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from math import isfinite
 from typing import Protocol
 
 import msgspec
 
 from edge_agent import clock
-from edge_agent.alarms.catalogue import IMAGE, LATE, LIGHT, MODEL, SPOOL, AlarmKind
+from edge_agent.agent.products import Product
+from edge_agent.agent.recording import Looked, record_of
+from edge_agent.agent.scores import ScoreWatches
+from edge_agent.alarms.catalogue import IMAGE, LATE, MODEL, SCORES, SPOOL, AlarmKind
+from edge_agent.alarms.light import LightAlarms
 from edge_agent.camera.frame import Frame
+from edge_agent.clock import Stamp
+from edge_agent.decision.automation import Automation, Degrees, may_be_said
+from edge_agent.decision.drift import Light
 from edge_agent.decision.outputs import Output, VerdictMessage
-from edge_agent.decision.verdict import Cause, Decision, Verdict, judge_part
+from edge_agent.decision.verdict import Cause, Verdict, judge_part, worst_stage
 from edge_agent.errors import SpoolError
 from edge_agent.inspection.pipeline import overran
 from edge_agent.inspection.seen import PartSeen
-from edge_agent.lighting import LightState, LightWatch
-from edge_agent.record.inspection import InspectionRecord, Latency, Lighting, encode, keep_findings
+from edge_agent.lighting import LightLevel, LightState, LightWatch
+from edge_agent.record.inspection import InspectionRecord, encode
 from edge_agent.rollout.live import LiveModel
 
 log = logging.getLogger(__name__)
 
 LANE = "inspections"
-# A hand before the camera is no alarm, and a lamp that flickers is one though every other part is
-# well lit: so the light is bad when it was on three of the last ten parts. Budgets likewise.
 _NEWEST, _BAD = 10, 3
-_UNWATCHED = Lighting("unwatched")
+"""One stage that once takes too long is no trouble; on three of the last ten parts it is."""
+
+FULL = Degrees()
 _NO_MODEL = Cause("no_model", "no bundle is installed at this station")
 
 
@@ -76,6 +86,8 @@ class PartPath:
         outputs: Take the verdicts.
         observe: Takes the conditions of alarms.
         deadline_ms: A verdict later than this after capture is `invalid`.
+        degrees: Who decides.
+        scores: Hands out the watch over scores and verdicts; None watches neither.
     """
 
     def __init__(
@@ -86,14 +98,20 @@ class PartPath:
         outputs: tuple[Output, ...],
         observe: Observe,
         deadline_ms: int,
+        degrees: Degrees = FULL,
+        scores: ScoreWatches | None = None,
     ) -> None:
         self.model: LiveModel | None = None
+        self.product: Product | None = None
         self._station = station
         self._recorder = recorder
         self._outputs = outputs
         self._observe = observe
         self._deadline_ns = deadline_ms * 1_000_000
-        self._lights: deque[str] = deque(maxlen=_NEWEST)  # what was wrong with each; newest last
+        self._degrees = degrees
+        self._scores = scores
+        self._lights = LightAlarms()
+        self._told: tuple[LightWatch | None, Product | None] = (None, None)  # of which product
         self._overruns: deque[str] = deque(maxlen=_NEWEST)  # which stage took too long
         self._timed: LiveModel | None = None  # whose overruns these are
 
@@ -105,7 +123,7 @@ class PartPath:
             overrun: No time is left to look at it: it is `invalid` (late) at once.
         """
         begin = clock.now().mono_ns
-        model = self.model
+        model, product = self.model, self.product
         hindrances: list[Cause] = []
         light: LightState | None = None
         seen: PartSeen | None = None
@@ -118,10 +136,12 @@ class PartPath:
             hindrances.append(_NO_MODEL)
         else:
             if model.watch is not None:
+                self._change_over(model.watch, model, product)
                 light = model.watch.update(frame.image)
                 light_ns = clock.now().mono_ns - begin
             seen = _look(model, frame, frame.captured.mono_ns + self._deadline_ns, hindrances)
-        if light is not None:
+        standing = self._lights.update(light.level, light.causes) if light else {}
+        if light is not None and light.level is LightLevel.INVALID:
             hindrances.extend(Cause(c.kind, c.text, c.size, c.unit) for c in light.causes)
         total_ns = clock.now().mono_ns - frame.captured.mono_ns
         if total_ns > self._deadline_ns and not any(each.kind == "late" for each in hindrances):
@@ -129,22 +149,36 @@ class PartPath:
             hindrances.append(
                 Cause("late", f"judged {took} ms after capture; {may} ms are allowed")
             )
+        scores = seen.scores if seen else {}
+        thresholds = model.thresholds if model else {}
         decision = judge_part(
-            seen.scores if seen else {},
-            model.thresholds if model else {},
-            skipped=seen.skipped if seen else {},
-            hindrances=hindrances,
+            scores, thresholds, skipped=seen.skipped if seen else {}, hindrances=hindrances
         )
-        record = self._record(frame, model, seen, light, decision)
-        has_stages = model is not None and len(model.pipeline.stages) > 1
-        latency = _latency(frame, begin, light_ns, seen, total_ns)
-        if seen is not None and has_stages:
-            by_stage = {stage.name: stage.took_ns // 1000 for stage in seen.stages}
-            latency = msgspec.structs.replace(latency, stages=by_stage)
-        record = msgspec.structs.replace(record, latency_us=latency)
-        judgement = self._finish(record)
-        self._observe_all(record, light, self._trouble(model, seen) if model else "")
+        settled = self._degrees.settle(
+            decision.verdict, scores, thresholds, drifted=self._lights.is_drifted
+        )
+        looked = Looked(
+            station=self._station, model=model, product=product, light=light, seen=seen,
+            begin_ns=begin, light_ns=light_ns, total_ns=total_ns,
+        )  # fmt: skip
+        judgement = self._finish(record_of(frame, looked, decision, settled))
+        for kind, text in standing.items():
+            self._observe(kind, text)
+        self._observe_all(judgement.record, self._trouble(model, seen) if model else "")
+        if model is not None and self._scores is not None:
+            alarmed = any(standing.values())
+            self._observe_scores(
+                looked, decision.verdict, _as_before(light, alarmed=alarmed), frame.captured
+            )
         return judgement
+
+    def _change_over(self, watch: LightWatch, model: LiveModel, product: Product | None) -> None:
+        """Tell the watch what is made, where that is news to it."""
+        if product is None or (watch is self._told[0] and product is self._told[1]):
+            return
+        self._told = watch, product
+        own = product.baseline or (model.baseline if product.is_known else None)
+        watch.changeover(own)
 
     def _finish(self, record: InspectionRecord) -> Judgement:
         """Keep the record, then let the verdict out."""
@@ -159,58 +193,44 @@ class PartPath:
             number = 0
         else:
             self._observe(SPOOL, "")
+        is_silent = record.automation is Automation.HUMAN
         message = VerdictMessage(
             station=record.station, part=record.part, sequence=record.sequence,
-            verdict=record.verdict, scores=record.scores, causes=record.causes,
+            verdict=record.verdict, automation=record.automation,
+            proposed=may_be_said(record.automation, record.proposed),
+            scores={} if is_silent else record.scores, causes=record.causes,
             time=record.time, record=number,
         )  # fmt: skip
         for output in self._outputs:
             output.emit(message)
         return Judgement(record, number, clock.now().mono_ns)
 
-    def _record(
-        self,
-        frame: Frame,
-        model: LiveModel | None,
-        seen: PartSeen | None,
-        light: LightState | None,
-        decision: Decision,
-    ) -> InspectionRecord:
-        watch = model.watch if model else None
-        return InspectionRecord(
-            station=self._station,
-            sequence=frame.sequence,
-            part=frame.part,
-            time=clock.iso(frame.captured.wall_ns),
-            wall_ns=frame.captured.wall_ns,
-            mono_ns=frame.captured.mono_ns,
-            boot=clock.boot_id(),
-            verdict=decision.verdict,
-            causes=decision.causes,
-            scores=_finite(seen.scores) if seen else {},
-            thresholds=model.thresholds if model else {},
-            findings=keep_findings(seen.findings) if seen else (),
-            skipped={name: skip.text for name, skip in seen.skipped.items()} if seen else {},
-            bundle=model.bundle if model else "",
-            model=model.digest if model else "",
-            engine=model.pipeline.engine if model else "",
-            lighting=_lighting(light, watch) if light and watch else _UNWATCHED,
-            latency_us=Latency(),
-            source=frame.source,
-            truth=frame.truth,
-        )
-
-    def _observe_all(
-        self, record: InspectionRecord, light: LightState | None, trouble: str
-    ) -> None:
+    def _observe_all(self, record: InspectionRecord, trouble: str) -> None:
         """Tell the alarms how this part went; what was not looked at says nothing."""
         texts = {cause.kind: cause.text for cause in record.causes}
         self._observe(LATE, "parts are judged too late" if "late" in texts else "")
         self._observe(IMAGE, texts.get("no_image", ""))
         self._observe(MODEL, texts.get("no_model", "") or texts.get("engine", "") or trouble)
-        if light is not None:
-            self._lights.append("; ".join(cause.text for cause in light.causes))
-            self._observe(LIGHT, _lasting(self._lights))
+
+    def _observe_scores(self, looked: Looked, judged: Verdict, state: Light, at: Stamp) -> None:
+        """Hold score and verdict against what they were when the model went live."""
+        model, seen = looked.model, looked.seen
+        assert self._scores is not None
+        assert model is not None
+        watch = self._scores.watch(
+            model.digest, looked.product.part_number if looked.product else ""
+        )
+        stage = worst_stage(seen.scores, model.thresholds) if seen else ""
+        if not stage or seen is None:
+            return
+        said = watch.update(
+            seen.scores[stage] / model.thresholds[stage].ng,
+            judged,
+            light=state,
+            at=at,
+        )
+        prefix = "the light is as before but " if looked.light is not None else ""
+        self._observe(SCORES, prefix + said if said else "")
 
     def _trouble(self, model: LiveModel, seen: PartSeen | None) -> str:
         """Say what is wrong with how the model runs, though it runs; empty for nothing."""
@@ -236,33 +256,10 @@ def _look(model: LiveModel, frame: Frame, until_ns: int, hindrances: list[Cause]
     return seen
 
 
-def _finite(scores: dict[str, float]) -> dict[str, float]:
-    """Return scores as they are written: JSON knows no NaN."""
-    return {name: round(score, 4) for name, score in scores.items() if isfinite(score)}
-
-
-def _latency(
-    frame: Frame, begin: int, light_ns: int, seen: PartSeen | None, total_ns: int
-) -> Latency:
-    return Latency(
-        queue=(begin - frame.captured.mono_ns) // 1000,
-        lighting=light_ns // 1000,
-        preprocess=seen.preprocess_ns // 1000 if seen else 0,
-        inference=seen.inference_ns // 1000 if seen else 0,
-        total=total_ns // 1000,
-    )
-
-
-def _lighting(light: LightState, watch: LightWatch) -> Lighting:
-    seen = light.statistics
-    return Lighting(
-        state=light.level.value,
-        excess=round(light.excess, 3),
-        baseline=watch.baseline.digest[:12],
-        level=round(seen.level, 4),
-        contrast=round(seen.contrast, 3),
-        clipped_dark=round(seen.clipped_dark, 3),
-        clipped_bright=round(seen.clipped_bright, 3),
-        warmth=round(seen.warmth, 3),
-        sharpness=round(seen.sharpness, 2),
-    )
+def _as_before(light: LightState | None, *, alarmed: bool) -> Light:
+    """Say what the light lets a part say of the model."""
+    if alarmed:
+        return Light.CHANGED
+    if light is None or light.level is LightLevel.NORMAL:
+        return Light.AS_BEFORE
+    return Light.DOUBTFUL

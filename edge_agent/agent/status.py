@@ -24,7 +24,11 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class LastPart(msgspec.Struct, frozen=True):
-    """The newest part of a station; `score` is that of `stage`, the worst that decides."""
+    """The newest part of a station; `score` is that of `stage`, the worst that decides.
+
+    `automation` is the degree in force, and `proposed` what the model alone would have said, where
+    that differs.
+    """
 
     part: str
     verdict: str
@@ -32,6 +36,8 @@ class LastPart(msgspec.Struct, frozen=True):
     light: str
     stage: str = ""
     scores: dict[str, float] = {}
+    automation: str = ""
+    proposed: str = ""
 
     @classmethod
     def of(cls, record: InspectionRecord) -> LastPart:
@@ -44,7 +50,16 @@ class LastPart(msgspec.Struct, frozen=True):
             record.lighting.state,
             stage,
             record.scores,
+            record.automation.value,
+            record.proposed.value if record.proposed else "",
         )
+
+
+class ProductStatus(msgspec.Struct, frozen=True):
+    """What a station makes; `recipe` is empty for a part number without one."""
+
+    part_number: str
+    recipe: str
 
 
 class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +75,8 @@ class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
         engine: What runs it.
         latency_ms: From capture to verdict out; None before the first part.
         last: The newest part.
+        automation: The station's degree, as configured; the newest part has the one in force.
+        product: What is made; None where nobody ever told.
     """
 
     parts: int
@@ -71,6 +88,8 @@ class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
     latency_ms: Percentiles | None
     last: LastPart | None
+    automation: str = "full"
+    product: ProductStatus | None = None
 
 
 class LaneStatus(msgspec.Struct, frozen=True):

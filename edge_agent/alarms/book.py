@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
-from edge_agent.alarms.catalogue import CATALOGUE, AlarmKind, Priority, key_of
+from edge_agent.alarms.catalogue import AlarmKind, Priority, key_of, kind_of
 from edge_agent.alarms.state import AlarmEvent, AlarmState, following
 from edge_agent.clock import Stamp, iso
 from edge_agent.errors import UsageError
@@ -141,9 +141,7 @@ class AlarmBook:
             alarms = msgspec.json.decode(data, type=list[Alarm])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"alarm book: {error}") from error
-        self._alarms = {
-            alarm.key: alarm for alarm in alarms if alarm.key.partition("/")[0] in CATALOGUE
-        }
+        self._alarms = {alarm.key: alarm for alarm in alarms if kind_of(alarm.key)}
 
     def _turn(self, alarm: Alarm, event: AlarmEvent, at: Stamp) -> Transition | None:
         before = alarm.state

@@ -150,6 +150,25 @@ def acknowledge(
 
 
 @app.command()
+def changeover(
+    station: Annotated[str, typer.Argument(help="Which station.")],
+    part_number: Annotated[str, typer.Argument(help="What comes from the next part on.")],
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Tell a station that another product comes from the next part on.
+
+    Light and camera are then held against the baseline of its recipe (`[[station.NAME.recipe]]`).
+    Without a recipe only what is known of the fixed scene is watched.
+
+    Example: edge-agent changeover press-4 4711-B
+    """
+    settings = load(config)
+    name = pick(list(settings.station), station)
+    told = ask(settings.socket_path, "changeover", station=name, part_number=part_number)
+    print(f"station {name}: {told['text']}")
+
+
+@app.command()
 def light(
     changes: Annotated[
         list[str] | None,

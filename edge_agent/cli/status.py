@@ -23,6 +23,8 @@ def show(status: dict[str, Any]) -> None:
         console.print(
             f"station [bold]{name}[/], {bundle}: {each['parts']} parts; {verdicts or '-'}"
         )
+        if notes := _notes(each):
+            console.print(f"  {escape(notes)}")
         latency, last = each["latency_ms"], each["last"]
         if last:
             told = ", ".join(f"{stage} {score:.3f}" for stage, score in last["scores"].items())
@@ -44,3 +46,18 @@ def show(status: dict[str, Any]) -> None:
             f"[{colour}]{alarm['key']} {alarm['state']} ({alarm['priority']})[/] since "
             f"{alarm['since']}: {escape(alarm['text'])}"
         )
+
+
+def _notes(station: dict[str, Any]) -> str:
+    """Say what is made, and who decides where that is not the model alone."""
+    notes = []
+    if product := station.get("product"):
+        known = f"recipe {product['recipe']}" if product["recipe"] else "no recipe for it"
+        notes.append(f"makes {product['part_number']} ({known})")
+    configured = station.get("automation", "full")
+    in_force = (station["last"] or {}).get("automation") or configured
+    if in_force != configured:
+        notes.append(f"automation {in_force}, stepped down from {configured}: the light drifted")
+    elif in_force != "full":
+        notes.append(f"automation {in_force}")
+    return "; ".join(notes)

@@ -135,3 +135,38 @@ def clearness(
             return Clearness.CLEAR  # whatever the others say, it is ng
         nears.append(scores[name] > limits.review - reach)
     return Clearness.NEAR if any(nears) else Clearness.CLEAR
+
+
+class Degrees(msgspec.Struct, frozen=True):
+    """How a station decides.
+
+    Attributes:
+        configured: Its degree.
+        down_to: The degree while light or camera have drifted; None stays.
+        margin: How far a clear score is from a threshold, as a share of the `ng` threshold.
+    """
+
+    configured: Automation = Automation.FULL
+    down_to: Automation | None = None
+    margin: float = 0.1
+
+    def settle(
+        self,
+        judged: Verdict,
+        scores: Mapping[str, float],
+        thresholds: Mapping[str, Thresholds],
+        *,
+        drifted: bool,
+    ) -> Settled:
+        """Make the station's verdict of the model's; see `settle`."""
+        degree = in_force(self.configured, self.down_to, drifted=drifted)
+        return settle(degree, judged, clearness(scores, thresholds, margin=self.margin))
+
+
+def may_be_said(degree: Automation, proposed: Verdict | None) -> Verdict | None:
+    """Return the model's proposal where people at the line may hear of it.
+
+    >>> may_be_said(Automation.SHADOW, Verdict.NG) is None
+    True
+    """
+    return proposed if _DEGREES.index(degree) >= _DEGREES.index(Automation.ASSIST) else None

@@ -8,8 +8,30 @@ from math import isfinite
 import msgspec
 
 from edge_agent.camera.frame import Truth
+from edge_agent.decision.automation import Automation
 from edge_agent.decision.verdict import Cause, Thresholds, Verdict
 from edge_agent.inspection.seen import Box, Finding
+
+
+class LightingCause(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that is wrong with light or camera, as the watch named it.
+
+    Attributes:
+        kind: `brightness`, `gradient`, `ambient`, `color`, `exposure`, `flicker`, `defocus`,
+            `dirt`, `camera_moved`, `frozen`, `product`.
+        text: All of it in plain words.
+        size: How much, signed, in `unit`.
+        unit: Of `size`.
+        where: In the image, in words; empty if everywhere.
+        confidence: From 0 to 1.
+    """
+
+    kind: str
+    text: str
+    size: float = 0.0
+    unit: str = ""
+    where: str = ""
+    confidence: float = 0.0
 
 
 class Lighting(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -19,6 +41,7 @@ class Lighting(msgspec.Struct, frozen=True, omit_defaults=True):
         state: `normal`, `warning`, `drifted`, `invalid`, or `unwatched` without a baseline.
         excess: Largest distance from the baseline, in limits.
         baseline: First 12 digits of the baseline's digest.
+        causes: What is wrong. Only those of `invalid` make the verdict `invalid`.
     """
 
     state: str
@@ -30,6 +53,7 @@ class Lighting(msgspec.Struct, frozen=True, omit_defaults=True):
     clipped_bright: float = 0.0
     warmth: float = 0.0
     sharpness: float = 0.0
+    causes: tuple[LightingCause, ...] = ()
 
 
 class Latency(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -64,6 +88,8 @@ class InspectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         mono_ns: Monotonic time of capture; comparable within one boot.
         boot: The boot it belongs to.
         verdict: What was said.
+        automation: The degree of automation in force.
+        proposed: What the model alone would have said, where that differs.
         causes: Why, where the scores do not say it.
         scores: By stage; higher is worse.
         thresholds: What they were held against, by stage.
@@ -72,6 +98,8 @@ class InspectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         bundle: Name and version of the bundle.
         model: First 12 digits of the bundle's digest.
         engine: What ran it.
+        part_number: What is made; as it was told last, empty where it never was.
+        recipe: Name of its recipe; empty where there is none of this part number.
         lighting: The light.
         latency_us: By stage.
         source: The file the frame came from, if any.
@@ -86,6 +114,8 @@ class InspectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     mono_ns: int
     boot: str
     verdict: Verdict
+    automation: Automation = Automation.FULL
+    proposed: Verdict | None = None
     causes: tuple[Cause, ...] = ()
     scores: dict[str, float] = {}
     thresholds: dict[str, Thresholds] = {}
@@ -94,6 +124,8 @@ class InspectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     bundle: str = ""
     model: str = ""
     engine: str = ""
+    part_number: str = ""
+    recipe: str = ""
     lighting: Lighting
     latency_us: Latency
     source: str = ""

@@ -39,6 +39,7 @@ class LiveModel(msgspec.Struct, frozen=True):
         bundle: Name and version.
         digest: First 12 digits of the bundle's digest.
         watch: The light that its verdicts need; None when it is not watched.
+        baseline: What the watch was made of; a told changeover gives the watch another.
         engines: What runs each stage, and what takes over when that fails; may be empty.
     """
 
@@ -48,6 +49,7 @@ class LiveModel(msgspec.Struct, frozen=True):
     digest: str
     watch: LightWatch | None
     engines: dict[str, EngineChain] = {}
+    baseline: Baseline | None = None
 
     @property
     def runs_on(self) -> str:
@@ -90,7 +92,8 @@ def make_live(
         BundleError: It cannot be run, or light is to be watched and there is no baseline.
         UsageError: The baseline file cannot be used.
     """
-    light = LightWatch(_baseline(bundle, baseline)) if watch else None
+    frozen = _baseline(bundle, baseline) if watch else None
+    light = LightWatch(frozen) if frozen else None
     chains: dict[str, EngineChain] = {}
     for stage in bundle.manifest.stages:
         tuned = tuple((first or {}).get(stage.name, ()))
@@ -103,6 +106,7 @@ def make_live(
         bundle.digest[:12],
         light,
         chains,
+        frozen,
     )
 
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from edge_agent.camera.frame import Image
 from edge_agent.decision.verdict import Cause, Verdict, judge_part, worst_stage
 from edge_agent.errors import BundleError
 from edge_agent.inspection.engines import EngineSettings
 from edge_agent.inspection.pipeline import Pipeline
 from edge_agent.inspection.seen import PartSeen
-from edge_agent.lighting import LightWatch
+from edge_agent.lighting import Baseline, LightLevel, LightWatch
 from edge_agent.rollout.bundle import Bundle, Manifest, Sample
 from edge_agent.rollout.loading import load_pipeline, read_baseline
 
@@ -53,16 +54,23 @@ def run_samples(bundle: Bundle, pipeline: Pipeline) -> list[SampleResult]:
     """
     manifest = bundle.manifest
     baseline = read_baseline(bundle)
-    watch = LightWatch(baseline) if baseline else None
     results = []
     for sample in manifest.samples:
         image = bundle.image(sample)
         seen = pipeline.inspect(image)
         if seen.stop is not None:
             raise BundleError(f"bundle {bundle.label}: sample {sample.file}: {seen.stop.text}")
-        causes = watch.update(image).causes if watch and sample.kind == "golden" else ()
-        results.append(_result(manifest, sample, seen, [Cause(c.kind, c.text) for c in causes]))
+        hindrances = _light(baseline, image) if baseline and sample.kind == "golden" else []
+        results.append(_result(manifest, sample, seen, hindrances))
     return results
+
+
+def _light(baseline: Baseline, image: Image) -> list[Cause]:
+    """Return what is wrong with the light of one sample, held against the baseline for itself."""
+    light = LightWatch(baseline).update(image)
+    if light.level is not LightLevel.INVALID:
+        return []
+    return [Cause(cause.kind, cause.text) for cause in light.causes]
 
 
 def _result(

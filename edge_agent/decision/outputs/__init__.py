@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from edge_agent.decision.automation import Automation
 from edge_agent.decision.verdict import Cause, Verdict
 
 
@@ -21,7 +22,9 @@ class VerdictMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         part: Which part.
         sequence: The camera's frame number.
         verdict: What was said.
-        scores: By stage; higher is worse.
+        automation: The degree of automation in force.
+        proposed: What the model proposes, where it differs and may be said (`assist` and above).
+        scores: By stage; higher is worse. None where the model is silent (`human`).
         causes: Why, where the scores do not say it.
         time: Wall time of capture, ISO 8601, UTC.
         record: Number of its record in the spool; 0 when it could not be kept.
@@ -31,6 +34,8 @@ class VerdictMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     part: str
     sequence: int
     verdict: Verdict
+    automation: Automation = Automation.FULL
+    proposed: Verdict | None = None
     scores: dict[str, float] = {}
     causes: tuple[Cause, ...] = ()
     time: str

@@ -15,8 +15,8 @@ from edge_agent.alarms.state import AlarmEvent, AlarmState
 from edge_agent.clock import Stamp
 from edge_agent.errors import UsageError
 
-SLOW = AlarmKind("light", Priority.HIGH, 1.0, 3.0, "look")
-KEY = "light/line1"
+SLOW = AlarmKind("light/dirt", Priority.HIGH, 1.0, 3.0, "look")
+KEY = "light/dirt/line1"
 WALL = 1_700_000_000_000_000_000
 S = AlarmState
 
@@ -163,7 +163,7 @@ def test_a_shelved_alarm_follows_its_condition_in_silence() -> None:
 def test_an_unknown_alarm_is_named_with_those_that_are_known() -> None:
     with pytest.raises(UsageError, match="alarm 'x/y': there is none of this key; known: none yet"):
         AlarmBook("boot").act("x/y", AlarmEvent.ACKNOWLEDGE, at(0))
-    with pytest.raises(UsageError, match="known: light/line1"):
+    with pytest.raises(UsageError, match="known: light/dirt/line1"):
         raised().act("x/y", AlarmEvent.ACKNOWLEDGE, at(0))
 
 
@@ -233,7 +233,7 @@ def test_a_kind_that_is_no_longer_in_the_catalogue_is_forgotten() -> None:
     "data", [b"", b"{}", b"[1]", b'[{"key": "light/x"}]', b"\xff", b'[{"key": "\xff"}]']
 )
 def test_bytes_that_are_no_book_are_refused(data: bytes) -> None:
-    book = raised(LIGHT)
+    book = raised(LIGHT["dirt"])
     with pytest.raises(UsageError, match="alarm book: "):
         book.restore(data)
     assert len(book.alarms()) == 1

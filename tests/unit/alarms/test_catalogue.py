@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_agent.alarms.catalogue import CATALOGUE, LIGHT, AlarmKind, Priority, key_of
+from edge_agent.alarms.catalogue import CATALOGUE, LIGHT, AlarmKind, Priority, key_of, kind_of
 from edge_agent.topics import is_name
 
 KINDS = list(CATALOGUE.values())
@@ -11,8 +11,8 @@ KINDS = list(CATALOGUE.values())
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_alarm_says_what_to_do_and_can_be_a_topic(kind: AlarmKind) -> None:
     assert CATALOGUE[kind.name] is kind
-    assert is_name(kind.name)
-    if kind is not LIGHT:  # there each cause says it: tests/unit/lighting/test_watch.py
+    assert all(is_name(level) for level in kind.name.split("/"))
+    if kind not in LIGHT.values():  # there each cause says it: tests/unit/lighting/test_watch.py
         assert len(kind.remedy) > 10
         assert kind.remedy[0].islower()  # it follows what is wrong, after a semicolon
     assert "\n" not in kind.remedy
@@ -22,4 +22,10 @@ def test_every_alarm_says_what_to_do_and_can_be_a_topic(kind: AlarmKind) -> None
 
 
 def test_a_key_names_kind_and_source() -> None:
-    assert key_of(LIGHT, "press-4") == "light/press-4"
+    assert key_of(LIGHT["dirt"], "press-4") == "light/dirt/press-4"
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_key_leads_back_to_its_kind(kind: AlarmKind) -> None:
+    assert kind_of(key_of(kind, "press-4")) is kind
+    assert kind_of(f"gone/{kind.name}/press-4") is None
