@@ -7,7 +7,7 @@ the decoded file.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import msgspec
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from calibration.projection import Floats
     from edge_agent.camera.frame import Image
     from edge_agent.camera.roi import Roi
+
+Some = TypeVar("Some")
 
 GOLDEN = 4
 CHALLENGE = 4
@@ -122,3 +124,14 @@ def _blots(frame: Image, roi: Roi, rng: np.random.Generator) -> Iterator[Planted
         axes = (max(1, round(size * side / 2)), max(1, round(size * side / 4)))
         cv2.ellipse(image, centre, axes, turn, 0, 360, [shade] * 3, -1, cv2.LINE_AA)
         yield Planted(image, f"a planted blot, {2 * axes[0]} px")
+
+
+def spread(some: Sequence[Some], first: int) -> list[Some]:
+    """Order what there is so that the first few are spread over all of it.
+
+    >>> spread("abcdefg", 3)
+    ['a', 'd', 'g', 'b', 'c', 'e', 'f']
+    """
+    chosen = [round(place) for place in np.linspace(0, max(len(some) - 1, 0), first)]
+    order = dict.fromkeys([*chosen, *range(len(some))]) if some else ()
+    return [some[place] for place in order]

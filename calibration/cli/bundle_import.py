@@ -89,6 +89,10 @@ def bundle_import(  # noqa: PLR0917 - typer reads its options from the signature
     confidence: Annotated[
         float | None, typer.Option(min=0, max=1, help="Of a finding, at least (detect, segment).")
     ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Boxes that overlap by more are one thing; else 0.45."),
+    ] = None,
     size: Annotated[
         str, typer.Option("--input", metavar="HxW", help="Pixels, for a model that takes any size.")
     ] = "",
@@ -124,7 +128,7 @@ def bundle_import(  # noqa: PLR0917 - typer reads its options from the signature
     given = _given(
         task, labels, good, defects, expect,
         size=size, scale=scale, mean=mean, std=std, order=order, fit=fit, roi=roi,
-        ng=threshold, review=review, confidence=confidence,
+        ng=threshold, review=review, confidence=confidence, overlap=overlap,
     )  # fmt: skip
     name = name or _name_of(model)
     if not is_name(name):
@@ -169,6 +173,7 @@ def _given(
     ng: float | None,
     review: float | None,
     confidence: float | None,
+    overlap: float | None,
 ) -> Given:
     """Put together what a person says of the model."""
     from calibration.importing import labels as naming  # noqa: PLC0415 - as above
@@ -190,6 +195,7 @@ def _given(
         ng=ng,
         review=review,
         confidence=confidence,
+        overlap=overlap,
     )
 
 

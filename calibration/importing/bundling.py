@@ -213,7 +213,7 @@ def _samples(
     for kind, some in kinds:
         right: list[Sample] = []
         wrong: list[float] = []
-        for name, image in _spread(some):
+        for name, image in samples.spread(some, KEPT):
             data = samples.encode(image)
             score = judge_of.inspect(stored := samples.decode(data)).score
             good = judge(score, stage.thresholds, ()).verdict is Verdict.OK
@@ -248,13 +248,6 @@ def _samples(
             f"it: import it again with {folders}."
         )
     return tuple(entries), files
-
-
-def _spread(some: Sequence[Named]) -> list[Named]:
-    """Order images so that the first few are spread over all of them."""
-    first = [round(place) for place in np.linspace(0, max(len(some) - 1, 0), KEPT)] if some else []
-    order = list(dict.fromkeys([*first, *range(len(some))]))
-    return [some[place] for place in order]
 
 
 def _truth(kind: str, name: str) -> str:

@@ -106,6 +106,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
         ng: Score from which a part is rejected.
         review: Score from which a person decides.
         confidence: A finding has at least this much (detect, segment).
+        overlap: Boxes of a label that overlap by more are one thing (detect, segment).
     """
 
     task: TaskName | None = None
@@ -123,6 +124,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     ng: float | None = None
     review: float | None = None
     confidence: float | None = None
+    overlap: float | None = None
 
     @property
     def says_normalisation(self) -> bool:

@@ -73,6 +73,7 @@ def detect(
     task = Detect(
         labels=labels, defects=defects, expected=given.expected, layout=layout, boxes=boxes,
         confidence=0.25 if given.confidence is None else given.confidence,
+        overlap=0.45 if given.overlap is None else given.overlap,
     )  # fmt: skip
     return task, notes
 
@@ -88,6 +89,7 @@ def segment_boxes(
     task = Segment(
         labels=labels, defects=defects, layout=layout, boxes=boxes,
         confidence=0.25 if given.confidence is None else given.confidence,
+        overlap=0.45 if given.overlap is None else given.overlap,
     )  # fmt: skip
     return task, notes
 

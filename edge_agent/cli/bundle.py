@@ -93,7 +93,7 @@ def _print_facts(facts: dict[str, Any], card: str) -> None:
     ]
     for name, value in rows:
         if value:
-            console.print(f"{name:18}{value}", markup=False)
+            console.print(f"{name:17} {value}", markup=False)
 
 
 def _stage_rows(stage: dict[str, Any]) -> Iterator[tuple[str, str]]:
