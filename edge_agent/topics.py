@@ -52,6 +52,34 @@ class Topics(msgspec.Struct, frozen=True):
         """Each transition of an alarm, live."""
         return f"{self.root}/{self.device}/alarm"
 
+    @property
+    def command(self) -> str:
+        """Orders to the device, with a response topic and correlation data (MQTT 5)."""
+        return f"{self.root}/{self.device}/command"
+
+    @property
+    def answer(self) -> str:
+        """Where answers go whose command names no other topic; below it all are free to use."""
+        return f"{self.root}/{self.device}/answer"
+
+    def may_answer(self, topic: str) -> bool:
+        """Tell whether an answer may go to a topic that a stranger names.
+
+        Below the root topics mean something to devices and collectors: nobody may make a device
+        speak there in its own name.
+
+        >>> topics = Topics("edge/v1", "press-4")
+        >>> topics.may_answer("scada/answers"), topics.may_answer("edge/v1/press-4/answer/scada")
+        (True, True)
+        >>> topics.may_answer("edge/v1/press-4/ack"), topics.may_answer("a/+")
+        (False, False)
+        """
+        if not topic or topic.startswith("$") or {"+", "#", "\0"} & set(topic):
+            return False
+        if topic == self.answer or topic.startswith(self.answer + "/"):
+            return True
+        return not (topic == self.root or topic.startswith(self.root + "/"))
+
     def batch(self, kind: str) -> str:
         """Sealed batches of one kind."""
         return f"{self.root}/{self.device}/batch/{kind}"

@@ -22,6 +22,7 @@ import msgspec
 
 from edge_agent import __version__, clock
 from edge_agent.agent.changeover import Changed, Changeovers
+from edge_agent.agent.commands import Commands
 from edge_agent.agent.control import ControlServer
 from edge_agent.agent.desk import AlarmDesk
 from edge_agent.agent.models import StationModels
@@ -54,6 +55,7 @@ from edge_agent.errors import BundleError, SpoolError, UsageError
 from edge_agent.settings import convert
 from edge_agent.spool.spool import Lane, Spool
 from edge_agent.topics import Topics
+from edge_agent.uplink import wire
 from edge_agent.uplink.uplink import Uplink
 
 log = logging.getLogger(__name__)
@@ -108,6 +110,7 @@ class Agent:
         self._topics = topics
         state_dir = Path(config.state_dir)
         self.spool = Spool(state_dir / "spool", LANES, config.spool)
+        self.commands = Commands(topics, {"changeover": self._on_command_changeover}, self._answer)
         self.uplink = Uplink(
             self.spool,
             topics,
@@ -115,6 +118,7 @@ class Agent:
             settings=config.uplink,
             birth=self._birth(online=True),
             death=self._birth(online=False),
+            on_command=self.commands.take if config.uplink.commands == "on" else None,
         )
         self.spool.on_sealed = self.uplink.wake
         self.desk = AlarmDesk(self.spool, self._announce, state_dir / "alarms.json")
@@ -153,6 +157,7 @@ class Agent:
     def start(self) -> None:
         """Start every stage, the last of the path first."""
         self.desk.start()
+        self.commands.start()
         self.uplink.start()
         for alarm in self.desk.alarms():  # what a killed agent left standing is said again
             self._publish_state(alarm)
@@ -175,6 +180,7 @@ class Agent:
         notify("STOPPING=1")
         self._stopping.set()
         self._control.close()
+        self.commands.close()
         for station in self.stations.values():
             station.stop()
         self._save_references()
@@ -321,6 +327,14 @@ class Agent:
         if not isinstance(part_number, str):
             raise UsageError("changeover: give a part_number, a text")
         return self.changeovers.change(self._station(request), part_number, by="cli")
+
+    def _on_command_changeover(self, command: wire.Command) -> Changed:
+        """Do the same on an order from afar; a device with one station needs not be told which."""
+        name = command.station or (next(iter(self.stations)) if len(self.stations) == 1 else "")
+        return self.changeovers.change(name, command.part_number, by="mqtt")
+
+    def _answer(self, topic: str, payload: bytes, correlation: bytes) -> None:
+        self.uplink.publish_live(topic, payload, qos=1, correlation=correlation)
 
     def _on_light(self, request: dict[str, Any]) -> dict[str, Any]:
         """Change the light of a simulated line; without changes its schedule holds again."""

@@ -62,7 +62,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message that came in."""
+    """A message that came in; `response_topic` and `correlation` are for whoever answers."""
 
     topic: str
     payload: bytes
@@ -70,6 +70,8 @@ class Message(msgspec.Struct, frozen=True):
     qos: int
     mid: int
     connection: int
+    response_topic: str = ""
+    correlation: bytes = b""
 
 
 class Listener(Protocol):
@@ -177,6 +179,8 @@ class Client:
         retain: bool = False,
         content_type: str = "application/json",
         properties: Mapping[str, str] | None = None,
+        response_topic: str = "",
+        correlation: bytes = b"",
     ) -> bool:
         """Send a message; False, and nothing is sent, while the link is down."""
         if self._paho is None or not self.is_connected:
@@ -185,6 +189,10 @@ class Client:
         extra.ContentType = content_type
         if properties:
             extra.UserProperty = list(properties.items())
+        if response_topic:
+            extra.ResponseTopic = response_topic
+        if correlation:
+            extra.CorrelationData = correlation
         if qos and len(self._in_flight) >= self._in_flight_limit:
             self._waiting.append((topic, payload, retain, extra))
         else:
@@ -330,6 +338,8 @@ class Client:
                     message.qos,
                     message.mid,
                     self.connects,
+                    getattr(message.properties, "ResponseTopic", ""),
+                    getattr(message.properties, "CorrelationData", b""),
                 )
             )
 

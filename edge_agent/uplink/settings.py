@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -117,6 +117,13 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             extra={"unit": "messages"},
         ),
     ] = 1000
+    commands: Annotated[
+        Literal["on", "off"],
+        Meta(
+            description="Whether commands are taken over MQTT (changeover); who may publish them "
+            "is the broker's to say."
+        ),
+    ] = "on"
     reconnect_min_ms: Annotated[
         int,
         Meta(

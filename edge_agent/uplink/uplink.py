@@ -105,6 +105,7 @@ class _Live(msgspec.Struct, frozen=True):
     payload: bytes
     retain: bool
     qos: int
+    correlation: bytes = b""
 
 
 class Uplink:
@@ -121,6 +122,7 @@ class Uplink:
         death: bytes,
         on_fault: Callable[[str], None] = lambda _text: None,
         on_link: Callable[[bool, str], None] = lambda _up, _reason: None,
+        on_command: Callable[[Message], None] | None = None,
     ) -> None:
         """Make an uplink; `start` starts it.
 
@@ -133,6 +135,8 @@ class Uplink:
             death: Retained after a clean stop, and the will.
             on_fault: Called on the uplink's thread with the text of each fault.
             on_link: Called on the uplink's thread when the link comes up or goes down.
+            on_command: Called on the uplink's thread with each command; must return at once. None
+                takes no commands.
         """
         self._source = source
         self._topics = topics
@@ -141,6 +145,7 @@ class Uplink:
         self._death = death
         self._on_fault = on_fault
         self._on_link = on_link
+        self._on_command = on_command
         self._client = Client(
             mqtt,
             Identity(
@@ -199,14 +204,20 @@ class Uplink:
         self._client.wake()
 
     def publish_live(
-        self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 0
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        qos: int = 0,
+        correlation: bytes = b"",
     ) -> None:
         """Hand over a message that need not arrive; returns at once, and it goes within 20 ms.
 
         A retained one stands for its topic: it is sent again on every new connection. Others are
         dropped, and counted, while the link is down or when too many wait.
         """
-        message = _Live(topic, payload, retain, qos)
+        message = _Live(topic, payload, retain, qos, correlation)
         with self._live_lock:
             if retain:
                 self._retained[topic] = message
@@ -236,6 +247,8 @@ class Uplink:
         """See `Listener`."""
         log.info("uplink is connected")
         self._client.subscribe(self._topics.ack)
+        if self._on_command is not None:
+            self._client.subscribe(self._topics.command)
         self._client.publish(self._topics.birth, self._birth, qos=1, retain=True)
         with self._live_lock:
             self._live.clear()  # what waits is either retained below or too late to be live
@@ -253,6 +266,8 @@ class Uplink:
 
     def received(self, message: Message) -> None:
         """See `Listener`."""
+        if message.topic == self._topics.command and self._on_command is not None:
+            self._on_command(message)
         if message.topic != self._topics.ack:
             return
         try:
@@ -345,7 +360,11 @@ class Uplink:
                 self._attentive_until = time.monotonic() + _LIVE_FOR_S
                 message = self._live.popleft()
             self._client.publish(
-                message.topic, message.payload, qos=message.qos, retain=message.retain
+                message.topic,
+                message.payload,
+                qos=message.qos,
+                retain=message.retain,
+                correlation=message.correlation,
             )
             self._counts["live_sent"] += 1
 

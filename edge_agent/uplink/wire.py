@@ -1,8 +1,11 @@
-"""Messages beside the batches: birth and acknowledgement. docs/wire.md is the contract."""
+"""Messages beside the batches: birth, acknowledgement, command and answer.
+
+docs/wire.md is the contract.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
 BIRTH_SCHEMA = "edge/birth/1"
 ACK_SCHEMA = "edge/ack/1"
+COMMAND_SCHEMA = "edge/command/1"
+ANSWER_SCHEMA = "edge/answer/1"
 _RANGES_LIMIT = 10_000
 
 
@@ -52,11 +57,47 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = ACK_SCHEMA
 
 
+_Text = Annotated[str, msgspec.Meta(max_length=256)]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """To the device: do this, and answer.
+
+    Attributes:
+        schema: `edge/command/1`.
+        verb: What to do: `changeover`.
+        station: Where.
+        part_number: With `changeover`: what comes from the next part on.
+    """
+
+    verb: _Text
+    station: _Text = ""
+    part_number: _Text = ""
+    schema: str = COMMAND_SCHEMA
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a command.
+
+    Attributes:
+        schema: `edge/answer/1`.
+        ok: Whether it was carried out.
+        result: What is so now.
+        error: Why not, in one line.
+    """
+
+    ok: bool
+    result: Any = None
+    error: str = ""
+    schema: str = ANSWER_SCHEMA
+
+
 _BIRTH = msgspec.json.Decoder(Birth)
 _ACK = msgspec.json.Decoder(Ack)
+_COMMAND = msgspec.json.Decoder(Command)
 
 
-def encode(message: Birth | Ack) -> bytes:
+def encode(message: Birth | Ack | Command | Answer) -> bytes:
     """Write a message as JSON."""
     return msgspec.json.encode(message)
 
@@ -93,6 +134,21 @@ def decode_ack(payload: bytes) -> Ack:
     ):
         raise WireError("ack: its ranges are out of order or too many")
     return ack
+
+
+def decode_command(payload: bytes) -> Command:
+    """Read a command.
+
+    Raises:
+        WireError: It is not one.
+    """
+    try:
+        command = _COMMAND.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"command: cannot be read: {error}") from error
+    if command.schema != COMMAND_SCHEMA:
+        raise WireError(f"command: schema {command.schema[:64]!r} is not {COMMAND_SCHEMA!r}")
+    return command
 
 
 def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
