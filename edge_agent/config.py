@@ -20,6 +20,7 @@ from edge_agent import settings
 from edge_agent.camera.registry import DRIVERS, make_camera, settings_type
 from edge_agent.camera.triggers import Trigger
 from edge_agent.decision.automation import Automation
+from edge_agent.decision.orders import modbus
 from edge_agent.errors import ConfigError
 from edge_agent.inspection.engines import EngineSettings
 from edge_agent.settings import Section
@@ -221,6 +222,14 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
             "unseen, people with its proposal, the model where it is clear, or the model."
         ),
     ] = Automation.FULL
+    modbus_register: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65_533,
+            description="First of its three holding registers, where a PLC says what comes.",
+        ),
+    ] = 0
     queue: Annotated[
         int,
         Meta(
@@ -259,6 +268,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     uplink: UplinkSettings = UplinkSettings()
     spool: SpoolSettings = SpoolSettings()
     health: Health = Health()
+    modbus: modbus.Settings = modbus.Settings()
     station: Annotated[
         dict[str, Station],
         Meta(description="give at least one [station.NAME] with a [station.NAME.camera]"),
@@ -267,6 +277,11 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     def slots_dir(self, station: str) -> Path:
         """Return the folder of a station's slots."""
         return Path(self.state_dir) / "stations" / station
+
+    @property
+    def modbus_registers(self) -> dict[str, int]:
+        """Return the first Modbus register of each station."""
+        return {name: station.modbus_register for name, station in self.station.items()}
 
     @property
     def socket_path(self) -> Path:
@@ -302,6 +317,11 @@ def parse(raw: dict[str, Any], *, origin: str) -> AgentConfig:
     for name, station in config.station.items():
         _check_recipes(station, origin=origin, prefix=f"station.{settings.key_text(name)}.recipe")
     check_security(config.mqtt, origin=origin)
+    if config.modbus.listen == "on":
+        try:
+            modbus.check_registers(config.modbus_registers)
+        except ConfigError as error:
+            raise ConfigError(f"{origin}: {error}") from error
     return msgspec.structs.replace(config, device=device)
 
 

@@ -50,6 +50,7 @@ from edge_agent.camera.simulation.light import Light
 from edge_agent.config import AgentConfig
 from edge_agent.config import Station as StationConfig
 from edge_agent.decision.automation import Automation, Degrees
+from edge_agent.decision.orders import modbus
 from edge_agent.decision.outputs.mqtt import MqttOutput
 from edge_agent.errors import BundleError, SpoolError, UsageError
 from edge_agent.settings import convert
@@ -75,7 +76,7 @@ _FAREWELL_S = 2.0
 _WORDS_S = 5.0
 """How often the text of a standing alarm is published again, if it changed."""
 
-_STAGES = ("sealing", "health")
+_STAGES = ("sealing", "health", "modbus")
 """Sources of alarms that are no stations."""
 
 _STALLED_S = 10.0
@@ -131,6 +132,16 @@ class Agent:
             },
             lambda record: self.spool.append("health", record),
         )
+        self._modbus = (
+            modbus.Driver(
+                config.modbus,
+                config.modbus_registers,
+                self.changeovers.tell_code,
+                self.changeovers.code,
+            )
+            if config.modbus.listen == "on"
+            else None
+        )
         self._control = ControlServer(
             config.socket_path,
             {
@@ -156,6 +167,8 @@ class Agent:
 
     def start(self) -> None:
         """Start every stage, the last of the path first."""
+        if self._modbus is not None:  # first, since it alone can fail
+            self._modbus.start()
         self.desk.start()
         self.commands.start()
         self.uplink.start()
@@ -180,6 +193,8 @@ class Agent:
         notify("STOPPING=1")
         self._stopping.set()
         self._control.close()
+        if self._modbus is not None:
+            self._modbus.close()
         self.commands.close()
         for station in self.stations.values():
             station.stop()
@@ -211,6 +226,9 @@ class Agent:
             if not stuck:
                 notify("WATCHDOG=1")
             self.desk.observe(SPOOL, _STAGES[0], self.spool.stats().error)
+            if self._modbus is not None:
+                gone = "" if self._modbus.is_alive() else "the Modbus server is gone"
+                self.desk.observe(STAGE, _STAGES[2], gone)
             self._clear_strangers()
             self._save_references()
             if time.monotonic() >= next_words:

