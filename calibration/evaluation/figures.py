@@ -9,6 +9,7 @@ import msgspec
 
 from calibration.evaluation import metrics
 from calibration.evaluation.bootstrap import Estimate, interval, resample, share, widened
+from calibration.evaluation.labels import LabelTable, label_tables
 from calibration.evaluation.pixels import estimate_pixels
 from calibration.evaluation.run import scores_of
 from calibration.evaluation.sets import FOLDER, GOOD
@@ -82,6 +83,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         aupro: Up to a false positive rate of 0.3; None likewise.
         overall: Everything together; its shares are those at the bundle's thresholds.
         confusion: Verdicts of good images, and of each kind of defect.
+        labels: What each classifier took the images for; none where no stage is one.
         invalid: What made images `invalid`, and how many of them, the commonest first.
         kinds: By kind of defect, each against all good images.
         slices: By what the set was sliced by, the worst first.
@@ -95,6 +97,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     aupro: Estimate | None
     overall: Group
     confusion: dict[str, Verdicts]
+    labels: tuple[LabelTable, ...]
     invalid: dict[str, int]
     kinds: tuple[Group, ...]
     slices: tuple[Group, ...]
@@ -131,6 +134,7 @@ def evaluate_run(run: Run, *, by: str = "", resamples: int, seed: int) -> Evalua
         aupro=pixels[1],
         overall=group("all", run.seen, resamples=resamples, seed=seed),
         confusion={GOOD: verdicts(good), **{kind.name: kind.bad_verdicts for kind in kinds}},
+        labels=label_tables(run),
         invalid=dict(Counter(each.hindrance for each in run.seen if each.hindrance).most_common()),
         kinds=tuple(kinds),
         slices=tuple(sorted(slices, key=_badness)),

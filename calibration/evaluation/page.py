@@ -16,6 +16,9 @@ from calibration.evaluation.wording import (
     causes_of,
     cells_of,
     figures_of,
+    label_note,
+    label_rows,
+    limits_in_words,
     percent,
     signed,
 )
@@ -141,6 +144,10 @@ def _body(report: Report, sheets: Sequence[Sheet]) -> Iterator[str]:
         yield _groups([*kinds, side.evaluation.overall] if len(kinds) > 1 else kinds)
         if side.evaluation.invalid:
             yield f"<p class='soft'>{escape(causes_of(side.evaluation.invalid))}</p>"
+        for table in side.evaluation.labels:
+            yield f"<h2>What {escape(table.stage)} took them for{whose}</h2>"
+            yield f"<div class='fit'>{_table(*label_rows(table))}</div>"
+            yield f"<p class='soft'>{escape(label_note(table))}</p>"
         if report.options.by and report.options.by != "folder":
             yield f"<h2>By {escape(report.options.by)}, the worst first{whose}</h2>"
             yield _groups(side.evaluation.slices[:_MOST_SLICES])
@@ -175,9 +182,9 @@ def _head(report: Report) -> Iterator[str]:
 
 
 def _facts(side: Side) -> str:
-    run, limits = side.run, limits_of(side.run.bundle.manifest.thresholds)
+    run = side.run
     facts = [
-        f"{run.bundle.label}: review from {limits.review:.3f}, ng from {limits.ng:.3f}",
+        f"{run.bundle.label}: {limits_in_words(run.bundle.manifest.thresholds)}",
         f"{run.per_part_ms:.1f} ms a part ({run.engine})",
         "light watched" if run.watched else "light not watched",
     ]

@@ -23,6 +23,7 @@ from calibration.evaluation.sets import GOOD, ImageSet, Item
 from edge_agent.camera.images import read_image
 from edge_agent.decision.verdict import Cause, Thresholds, Verdict, judge_part, worst_stage
 from edge_agent.errors import ImageError, UsageError
+from edge_agent.inspection.spec import Classify
 from edge_agent.lighting import LightLevel, LightWatch
 from edge_agent.rollout.live import make_live
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from edge_agent.camera.frame import Image
     from edge_agent.inspection.engines import EngineSettings
     from edge_agent.inspection.seen import Box, Map, PartSeen, PlacedMap
+    from edge_agent.inspection.spec import Stage
     from edge_agent.rollout.bundle import Bundle
     from edge_agent.rollout.live import LiveModel
 
@@ -47,6 +49,7 @@ class Seen(msgspec.Struct, frozen=True):
         score: Higher is worse; None where the model gave none, or not a number.
         cause: Why it is `invalid`, in words; empty if it is not.
         hindrance: The same in one word: `brightness`, `no_score`, ...
+        labels: What each classifier took it for, by stage; of several boxes, the worst one.
     """
 
     item: Item
@@ -54,6 +57,7 @@ class Seen(msgspec.Struct, frozen=True):
     score: float | None
     cause: str = ""
     hindrance: str = ""
+    labels: dict[str, str] = {}
 
     @property
     def is_good(self) -> bool:
@@ -131,6 +135,19 @@ def score_of(seen: PartSeen, thresholds: Mapping[str, Thresholds]) -> float | No
         return 0.0 if by_rule and all(by_rule) else None
     score = seen.scores[name] if len(thresholds) == 1 else seen.scores[name] / thresholds[name].ng
     return score if math.isfinite(score) else None
+
+
+def labels_of(seen: PartSeen, stages: Sequence[Stage]) -> dict[str, str]:
+    """Return what each classifier that looked took a part for.
+
+    Of the labels at several boxes it is that with the highest score, the surest of those.
+    """
+    sorting = {stage.name for stage in stages if isinstance(stage.task, Classify)}
+    return {
+        stage.name: max(stage.findings, key=lambda each: (each.score, each.confidence)).label
+        for stage in seen.stages
+        if stage.name in sorting and stage.findings
+    }
 
 
 def evaluate_set(
@@ -217,7 +234,8 @@ class _Work:
         self.times_ms.append((time.perf_counter_ns() - begin) / 1e6)
         known = score_of(seen, thresholds)
         first = decision.causes[0] if decision.causes else Cause("", "")
-        self.seen.append(Seen(item, decision.verdict, known, first.text, first.kind))
+        labels = labels_of(seen, self._model.pipeline.stages)
+        self.seen.append(Seen(item, decision.verdict, known, first.text, first.kind, labels))
         maps = [each for stage in seen.stages for each in stage.maps if stage.name in thresholds]
         if self._with_maps and known is not None and len(maps) == 1:
             self._keep(item, image, maps[0])

@@ -12,8 +12,8 @@ from calibration.evaluation.report import worst_bad, worst_good
 from calibration.evaluation.run import limits_of
 from edge_agent.camera.images import read_image
 from edge_agent.errors import ImageError
-from edge_agent.inspection.engines import EngineSettings
-from edge_agent.inspection.overlay import draw_overlay
+from edge_agent.inspection.engines import FORMATS, EngineSettings
+from edge_agent.inspection.overlay import draw_part
 from edge_agent.rollout.loading import load_pipeline
 
 if TYPE_CHECKING:
@@ -80,18 +80,18 @@ def draw_mistakes(run: Run) -> Iterator[tuple[str, bytes]]:
 def _draw(run: Run, chosen: Iterable[Seen], side_px: int) -> Iterator[tuple[Seen, Image]]:
     """Look at images once more: maps are not kept while thousands of images are judged."""
     manifest = run.bundle.manifest
-    pipeline = load_pipeline(run.bundle, run.engine, EngineSettings())
+    engine = run.engine if run.engine in FORMATS else "auto"  # its stages run on several
+    pipeline = load_pipeline(run.bundle, engine, EngineSettings())
     for seen in chosen:
         image = read_image(seen.item.path)
-        maps = [each for stage in pipeline.inspect(image).stages for each in stage.maps]
+        looked = pipeline.inspect(image)
         picture = _fit(image, side_px)
         of = limits_of(manifest.thresholds).ng
         caption = f"{seen.verdict.value}  {seen.score or 0.0:.2f} / {of:.2f}"
-        shown = draw_overlay(
+        shown = draw_part(
             picture,
-            maps[0].map if len(maps) == 1 else None,
-            roi=manifest.stages[0].input.roi,
-            threshold=of,
+            looked,
+            thresholds=manifest.thresholds,
             verdict=seen.verdict.value,
             caption="" if side_px == _TILE_PX else caption,  # the page says it below the picture
         )

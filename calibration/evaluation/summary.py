@@ -12,6 +12,8 @@ from calibration.evaluation.wording import (
     causes_of,
     cells_of,
     figures_of,
+    label_note,
+    label_rows,
     percent,
     signed,
 )
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from calibration.evaluation.figures import Group
+    from calibration.evaluation.labels import LabelTable
     from calibration.evaluation.report import Report
 
 _SLICES = 20
 """Slices that a terminal shows; the page and the JSON have all."""
+
+_LABELS = 12
+"""Labels that a terminal shows, the same."""
 
 
 def show(report: Report, console: Console) -> None:
@@ -38,6 +44,8 @@ def show(report: Report, console: Console) -> None:
         _groups(title, [*groups, overall] if len(groups) > 1 else groups, console)
         if side.evaluation.invalid:
             console.print(causes_of(side.evaluation.invalid))
+        for table in side.evaluation.labels:
+            _labels(table, console)
         if report.options.by and report.options.by != "folder":
             shown = side.evaluation.slices[:_SLICES]
             more = len(side.evaluation.slices) - len(shown)
@@ -78,3 +86,17 @@ def _groups(title: str, groups: Sequence[Group], console: Console) -> None:
     for group in groups:
         table.add_row(*cells_of(group))
     console.print(table)
+
+
+def _labels(labels: LabelTable, console: Console) -> None:
+    heads, rows = label_rows(labels)
+    table = Table(title=f"What {labels.stage} took them for", title_justify="left")
+    for number, head in enumerate(heads[: _LABELS + 1]):
+        table.add_column(head, justify="left" if number == 0 else "right")
+    for row in rows:
+        table.add_row(*row[: _LABELS + 1])
+    console.print(table)
+    more = len(labels.columns) - _LABELS
+    if more > 0:
+        console.print(f"and {more} more labels: see the page or the JSON")
+    console.print(label_note(labels))

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from calibration.evaluation.figures import RATES
+from calibration.evaluation.labels import UNASKED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from calibration.evaluation.bootstrap import Estimate
     from calibration.evaluation.figures import Group, Verdicts
+    from calibration.evaluation.labels import LabelTable
     from calibration.evaluation.report import Report
+    from edge_agent.inspection.spec import Thresholds
 
 NOTHING = "-"
 
@@ -79,6 +84,37 @@ def cells_of(group: Group) -> list[str]:
         percent(group.escapes),
         percent(group.false_rejects),
     ]
+
+
+def label_rows(table: LabelTable) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of what a classifier took the images for; 0 is shown as a dot."""
+    rows = [
+        [kind, *(str(count) if count else "\N{MIDDLE DOT}" for count in counts)]
+        for kind, counts in table.rows.items()
+    ]
+    return ["folder", *table.columns], rows
+
+
+def label_note(table: LabelTable) -> str:
+    """Say how many images a classifier took for what their folder is called."""
+    unasked = f"; {UNASKED}: it did not look" if UNASKED in table.columns else ""
+    if table.right is None:
+        return f"No folder is called like a label: right and wrong cannot be told{unasked}."
+    return f"Taken for what their folder is called, percent: {percent(table.right)}{unasked}."
+
+
+def limits_in_words(thresholds: Mapping[str, Thresholds]) -> str:
+    """Say what scores are held against; see `calibration.evaluation.run.score_of`."""
+    if len(thresholds) == 1:
+        [limits] = thresholds.values()
+        return f"review from {limits.review:.3f}, ng from {limits.ng:.3f}"
+    shares = ", ".join(
+        f"{name} {limits.review / limits.ng:.2f}" for name, limits in thresholds.items()
+    )
+    return (
+        "a part's score is the largest share of its ng threshold that a stage reaches: ng from 1, "
+        f"review from {shares}"
+    )
 
 
 def causes_of(invalid: dict[str, int]) -> str:

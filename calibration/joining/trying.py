@@ -13,7 +13,7 @@ from edge_agent.errors import BundleError, UsageError
 from edge_agent.inspection.engines import EngineSettings
 from edge_agent.inspection.pipeline import Pipeline
 from edge_agent.inspection.seen import PartSeen
-from edge_agent.lighting import Baseline, LightWatch
+from edge_agent.lighting import Baseline, LightLevel, LightWatch
 from edge_agent.rollout.bundle import Bundle, Sample
 from edge_agent.rollout.loading import load_pipeline
 
@@ -220,7 +220,8 @@ def _judge(
     thresholds: Mapping[str, Thresholds],
     baseline: Baseline | None,
 ) -> _Judged:
-    causes = LightWatch(baseline).update(frame.image).causes if baseline else ()
+    light = LightWatch(baseline).update(frame.image) if baseline else None
+    causes = light.causes if light and light.level is LightLevel.INVALID else ()
     all_seen = []
     verdict = Verdict.OK
     for pipeline in pipelines:
