@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from calibration import frames, live, outputs
+from calibration import frames, outputs
 from calibration.anomaly import MIN_PARTS
+from edge_agent.agent import taking
 from edge_agent.camera.images import read_image
 from edge_agent.config import DEFAULT_PATH
 from edge_agent.errors import ImageError, UsageError
@@ -99,9 +100,9 @@ def taken(
     Raises:
         UsageError: There are too few.
     """
-    station = live.find(config or DEFAULT_PATH, name)
-    folder = keep or live.default_folder(out, name)
-    pictures = live.from_station(name, station, folder, parts=wanted, console=console)
+    station = taking.find(config or DEFAULT_PATH, name)
+    folder = keep or taking.default_folder(out, name)
+    pictures = taking.from_station(name, station, folder, parts=wanted, console=console)
     for note in pictures.notes():
         typer.echo(f"Note: {note}", err=True)
     if pictures.kept < MIN_PARTS:

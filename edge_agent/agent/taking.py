@@ -133,7 +133,7 @@ def default_folder(out: Path, station: str) -> Path:
 
 
 def find(path: Path, name: str) -> Station:
-    """Find a station that no running agent has.
+    """Find a station that no running agent has, for `--live NAME`.
 
     Args:
         path: The configuration file.
@@ -149,7 +149,7 @@ def find(path: Path, name: str) -> Station:
         near = difflib.get_close_matches(name, config.station, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(config.station)}"
         raise UsageError(f"--live {name}: {path} has no such station; {hint}")
-    if name in _served(config):
+    if name in served(config):
         raise UsageError(
             f"--live {name}: an agent runs this station and has its camera: stop it first "
             f"(systemctl stop edge-agent)"
@@ -158,7 +158,13 @@ def find(path: Path, name: str) -> Station:
 
 
 def from_station(
-    name: str, station: Station, folder: Path, *, parts: int, console: Console
+    name: str,
+    station: Station,
+    folder: Path,
+    *,
+    parts: int,
+    console: Console,
+    what: str = "Good parts",
 ) -> Taken:
     """Take pictures with a station's camera; shows progress, and ends in good order on Ctrl-C.
 
@@ -168,6 +174,7 @@ def from_station(
         folder: Where pictures go; new, or without images.
         parts: How many are wanted.
         console: Shows progress.
+        what: Is taken, for the progress.
 
     Raises:
         UsageError: The folder cannot be used.
@@ -176,7 +183,7 @@ def from_station(
     from rich.progress import MofNCompleteColumn, Progress  # noqa: PLC0415 - only people need it
 
     keyed = station.camera.trigger is Trigger.SOFTWARE
-    what = "Enter takes one" if keyed else "Ctrl-C ends it"
+    how = "Enter takes one" if keyed else "Ctrl-C ends it"
     takt_s = float(getattr(station.camera.settings, "takt_ms", 0.0)) / 1000
     made = not folder.exists()
     _prepare(folder)
@@ -188,8 +195,8 @@ def from_station(
     )
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn())
     try:
-        with _interruptible() as stopped, Progress(*columns, console=console) as bar:
-            task = bar.add_task(f"Good parts ({what})", total=parts)
+        with interruptible() as stopped, Progress(*columns, console=console) as bar:
+            task = bar.add_task(f"{what} ({how})", total=parts)
             return take(
                 camera,
                 folder,
@@ -276,7 +283,7 @@ class _Tally:
         elif frame.truth is not None and frame.truth.defect:
             self.defective += 1
         else:
-            _write(self._folder / _file_name(self.kept + 1, frame.part), frame.image)
+            write_picture(self._folder / file_name(self.kept + 1, frame.part), frame.image)
             self.kept += 1
             return True
         return False
@@ -329,7 +336,7 @@ def _silence(tally: _Tally, patience_s: float) -> str:
     )
 
 
-def _served(config: AgentConfig) -> list[str]:
+def served(config: AgentConfig) -> list[str]:
     """List the stations of the agent that runs with a configuration; none if there is no agent."""
     try:
         status = ask(config.socket_path, "status")
@@ -358,7 +365,12 @@ def _prepare(folder: Path) -> None:
         )
 
 
-def _write(path: Path, image: Image) -> None:
+def write_picture(path: Path, image: Image) -> None:
+    """Write an image as PNG, quickly, whole or not at all.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
     import cv2  # noqa: PLC0415 - heavy
 
     done, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, _QUICK])
@@ -369,10 +381,10 @@ def _write(path: Path, image: Image) -> None:
         raise UsageError(f"{path}: cannot be written: {error.strerror}; give --keep") from error
 
 
-def _file_name(number: int, part: str) -> str:
+def file_name(number: int, part: str) -> str:
     """Name a picture: its number, and the id of its part as far as a file can bear it.
 
-    >>> _file_name(7, "good/12 a.png#2")
+    >>> file_name(7, "good/12 a.png#2")
     '0007_good-12-a.png-2.png'
     """
     told = re.sub(r"[^A-Za-z0-9._-]+", "-", part)[-_NAME_CHARS:]
@@ -384,7 +396,7 @@ def _frames(count: int) -> str:
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
+def interruptible() -> Iterator[threading.Event]:
     """Let Ctrl-C set an event; a second one ends the program."""
     stopped = threading.Event()
     before = signal.getsignal(signal.SIGINT)
