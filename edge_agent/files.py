@@ -1,4 +1,7 @@
-"""Files that are there whole, or as they were before, whatever happens while they are written."""
+"""Files that are there whole, or as they were before, whatever happens while they are written.
+
+Of a file that is written anew the former ones can be kept: `x.1` is the newest of them.
+"""
 
 from __future__ import annotations
 
@@ -30,3 +33,29 @@ def write_durably(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def keep_former(path: Path, *, versions: int = 9) -> Path | None:
+    """Keep what a file holds now as `.1`, what was `.1` as `.2`, and so on; the file stays.
+
+    Args:
+        path: The file; nothing happens where it is missing.
+        versions: How many are kept.
+
+    Returns:
+        Where the present content is kept; None where there is none.
+
+    Raises:
+        OSError: It cannot be kept.
+    """
+    if not path.is_file():
+        return None
+
+    def numbered(number: int) -> Path:
+        return path.with_name(f"{path.name}.{number}")
+
+    for number in range(versions - 1, 0, -1):
+        if numbered(number).exists():
+            numbered(number).replace(numbered(number + 1))
+    write_durably(numbered(1), path.read_bytes())
+    return numbered(1)

@@ -41,6 +41,7 @@ from edge_agent.agent.status import (
     percentiles,
     resident_mb,
 )
+from edge_agent.agent.tap import FrameTap, Tapped
 from edge_agent.alarms.book import Alarm, Transition
 from edge_agent.alarms.catalogue import MODEL, SPOOL, STAGE, AlarmKind, kind_of
 from edge_agent.alarms.state import AlarmEvent
@@ -151,6 +152,8 @@ class Agent:
                 "finish": self._on_finish,
                 "light": self._on_light,
                 "changeover": self._on_changeover,
+                "tap": self._on_tap,
+                "tapped": self._on_tapped,
                 "acknowledge": self._on_acknowledge,
             },
         )
@@ -353,6 +356,25 @@ class Agent:
 
     def _answer(self, topic: str, payload: bytes, correlation: bytes) -> None:
         self.uplink.publish_live(topic, payload, qos=1, correlation=correlation)
+
+    def _on_tap(self, request: dict[str, Any]) -> Tapped:
+        """Keep copies of a station's next frames; none ends it."""
+        name, wanted = self._station(request), request.get("frames")
+        path = self.stations[name].path
+        if path.tap is not None:
+            path.tap.stop()
+        if wanted == 0:
+            tap, path.tap = path.tap, None
+            return tap.state() if tap else Tapped("", 0, 0)
+        if not isinstance(wanted, int):
+            raise UsageError("tap: give how many frames, a whole number")
+        moment = clock.iso(time.time_ns())[:19].replace("-", "").replace(":", "")
+        path.tap = FrameTap(self.config.slots_dir(name) / f"frames-{moment}Z", wanted)
+        return path.tap.state()
+
+    def _on_tapped(self, request: dict[str, Any]) -> Tapped:
+        tap = self.stations[self._station(request)].path.tap
+        return tap.state() if tap else Tapped("", 0, 0, "nobody takes frames here")
 
     def _on_light(self, request: dict[str, Any]) -> dict[str, Any]:
         """Change the light of a simulated line; without changes its schedule holds again."""

@@ -5,20 +5,24 @@ Invariants:
     - The model of the bundle that decided before stays loaded, so that going back takes no time;
       of one bundle there is one model.
     - A reload with nothing new changes nothing, except that an engine that had to give way is
-      tried anew.
+      tried anew; where only the station's baseline file is new, only the light watch is made anew.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from edge_agent.config import Station
 from edge_agent.inspection.engines import Choice
+from edge_agent.lighting import Baseline, LightWatch
 from edge_agent.rollout.bundle import Bundle
 from edge_agent.rollout.live import LiveModel, make_live
 from edge_agent.rollout.slots import Slots
 from edge_agent.rollout.tuning_file import tuned_choices
 
+_Version = tuple[int, int, int] | None
 _Tuned = dict[str, tuple[Choice, ...]]
 
 
@@ -34,6 +38,7 @@ class StationModels:
         self._folder = folder
         self._config = config
         self._loaded: dict[str, tuple[_Tuned, LiveModel]] = {}  # the newest first
+        self._read: dict[str, _Version] = {}  # of the baseline file, by digest of the bundle
 
     def live(self) -> tuple[Bundle, LiveModel] | None:
         """Return the live bundle and its model, loaded if need be; None when none is installed.
@@ -48,8 +53,9 @@ class StationModels:
         settings = self._config.inspection
         tuned = tuned_choices(self._folder, bundle.digest, settings.engine)
         choices, model = self._loaded.get(bundle.digest, ({}, None))
+        own = self._config.lighting.baseline
+        version = _version(own)
         if model is None or choices != tuned or model.trouble:
-            own = self._config.lighting.baseline
             model = make_live(
                 bundle,
                 settings.engine,
@@ -58,6 +64,22 @@ class StationModels:
                 watch=self._config.lighting.watch == "on",
                 baseline=Path(own) if own else None,
             )
+        elif version != self._read.get(bundle.digest) and model.watch is not None:
+            baseline = Baseline.read(Path(own))
+            model = msgspec.structs.replace(model, watch=LightWatch(baseline), baseline=baseline)
         others = [each for each in self._loaded.items() if each[0] != bundle.digest]
         self._loaded = {bundle.digest: (tuned, model), **dict(others[:1])}
+        self._read = {digest: self._read.get(digest) for digest in self._loaded}
+        self._read[bundle.digest] = version
         return bundle, model
+
+
+def _version(own: str) -> _Version:
+    """Tell one content of a baseline file from another; None where there is none."""
+    if not own:
+        return None
+    try:
+        found = Path(own).stat()
+    except OSError:
+        return None  # whoever reads it says so
+    return found.st_ino, found.st_size, found.st_mtime_ns

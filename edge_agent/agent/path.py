@@ -27,6 +27,7 @@ from edge_agent import clock
 from edge_agent.agent.products import Product
 from edge_agent.agent.recording import Looked, record_of
 from edge_agent.agent.scores import ScoreWatches
+from edge_agent.agent.tap import FrameTap
 from edge_agent.alarms.catalogue import IMAGE, LATE, MODEL, SCORES, SPOOL, AlarmKind
 from edge_agent.alarms.light import LightAlarms
 from edge_agent.camera.frame import Frame
@@ -103,6 +104,7 @@ class PartPath:
     ) -> None:
         self.model: LiveModel | None = None
         self.product: Product | None = None
+        self.tap: FrameTap | None = None
         self._station = station
         self._recorder = recorder
         self._outputs = outputs
@@ -170,6 +172,9 @@ class PartPath:
             self._observe_scores(
                 looked, decision.verdict, _as_before(light, alarmed=alarmed), frame.captured
             )
+        tap = self.tap
+        if tap is not None:
+            tap.offer(frame)
         return judgement
 
     def _change_over(self, watch: LightWatch, model: LiveModel, product: Product | None) -> None:

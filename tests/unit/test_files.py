@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.files import write_durably
+from edge_agent.files import keep_former, write_durably
 
 WRITER = """
 import sys
 from pathlib import Path
-from edge_agent.files import write_durably
+from edge_agent.files import keep_former, write_durably
 path, turn = Path(sys.argv[1]), 0
 print("ready", flush=True)
 while True:
@@ -81,3 +81,22 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
         data = path.read_bytes()
         assert len(data) == 2_000_000
         assert len(set(data)) == 1
+
+
+def test_former_contents_are_kept_in_order_and_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "x.baseline"
+    assert keep_former(path) is None
+    for number in range(6):
+        assert (keep_former(path, versions=3) is not None) == (number > 0)
+        write_durably(path, b"%d" % number)
+    found = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    assert found == {
+        "x.baseline": b"5", "x.baseline.1": b"4", "x.baseline.2": b"3", "x.baseline.3": b"2",
+    }  # fmt: skip
+
+
+def test_the_file_itself_is_there_all_the_time(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"now")
+    assert keep_former(path) == tmp_path / "x.1"
+    assert path.read_bytes() == b"now"
