@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_agent.agent.models import StationModels
 from edge_agent.config import parse
+from edge_agent.files import write_durably
 from edge_agent.inspection.chain import PATIENCE
 from edge_agent.inspection.engines import Choice, version_of
+from edge_agent.lighting import Baseline
 from edge_agent.rollout.bundle import Bundle, read_bundle, write_bundle
 from edge_agent.rollout.live import LiveModel
 from edge_agent.rollout.selftest import self_test
@@ -102,3 +105,29 @@ def test_an_engine_that_gave_way_is_tried_anew_on_reload(
     assert model.runs_on == "litert, 1 thread"
     assert live(models).runs_on == "onnx, 1 thread"
     assert live(models).trouble == ""
+
+
+def test_a_baseline_that_was_learned_anew_is_read_anew_and_nothing_else(tmp_path: Path) -> None:
+    own = tmp_path / "own.baseline"
+    noise = np.random.default_rng(0)
+    first, second = (
+        Baseline.learn([noise.integers(low, low + 20, (60, 80, 3)).astype(np.uint8)
+                        for _ in range(8)])
+        for low in (60, 120)
+    )  # fmt: skip
+    own.write_bytes(first.encode())
+    raw = STATION | {"lighting": {"baseline": str(own)}}
+    config = parse({"station": {"press": raw}}, origin="x").station["press"]
+    watching = StationModels(tmp_path / "press", config)
+    install(tmp_path, "1")
+    before, again = watching.live(), watching.live()
+    assert before is not None
+    assert again is not None
+    assert before[1] is again[1]
+    write_durably(own, second.encode())
+    after = watching.live()
+    assert after is not None
+    assert after[1].pipeline is before[1].pipeline
+    assert after[1].baseline is not None
+    assert after[1].baseline.digest == second.digest
+    assert after[1].watch is not before[1].watch

@@ -12,8 +12,11 @@ import pytest
 
 from edge_agent import clock
 from edge_agent.agent.path import PartPath
+from edge_agent.agent.products import Product
+from edge_agent.agent.scores import ScoreWatches
 from edge_agent.alarms.catalogue import AlarmKind
 from edge_agent.camera.frame import NO_IMAGE, Frame, Image, Truth
+from edge_agent.decision.automation import Automation, Degrees
 from edge_agent.decision.outputs import VerdictMessage
 from edge_agent.decision.verdict import Thresholds, Verdict
 from edge_agent.errors import EngineError, SpoolError
@@ -21,7 +24,7 @@ from edge_agent.inspection.engines import EngineSettings
 from edge_agent.inspection.pipeline import Pipeline
 from edge_agent.inspection.seen import Inspection
 from edge_agent.inspection.tasks import Inspector
-from edge_agent.lighting import Baseline, LightWatch
+from edge_agent.lighting import Baseline, LightCause, LightLevel, LightState, LightWatch
 from edge_agent.rollout.bundle import write_bundle
 from edge_agent.rollout.live import LiveModel, make_live
 from tests.tiny import (
@@ -98,9 +101,11 @@ def model_of(
     )
 
 
-def make_path(steps: Steps, *, watch: bool = False, deadline_ms: int = 1000) -> PartPath:
+def make_path(
+    steps: Steps, *, watch: bool = False, deadline_ms: int = 1000, **more: Any
+) -> PartPath:
     path = PartPath(
-        "press-4", steps, outputs=(steps,), observe=steps.observe, deadline_ms=deadline_ms
+        "press-4", steps, outputs=(steps,), observe=steps.observe, deadline_ms=deadline_ms, **more
     )
     light = LightWatch(Baseline.learn(GOOD)) if watch else None
     path.model = model_of(Reader(), Thresholds(1.3, 1.6), light=light)
@@ -274,6 +279,156 @@ def test_an_engine_that_fails_on_part_after_part_is_replaced_and_alarmed(tmp_pat
     path.model = make_live(bundle, "litert", EngineSettings(), watch=False)
     path.process(frame_of(picture(20)))
     assert steps.conditions["model"] == ""
+
+
+# --- light that drifted, and who decides ---------------------------------------------------------
+
+
+class Drifting(LightWatch):
+    """The real watch, but for what it says of the level: so that each level can be had at will."""
+
+    level = LightLevel.NORMAL
+    causes: tuple[LightCause, ...] = ()
+
+    def update(self, *args: Any, **more: Any) -> LightState:
+        state = super().update(*args, **more)
+        return msgspec.structs.replace(state, level=self.level, causes=self.causes)
+
+
+def cause(kind: str) -> LightCause:
+    return LightCause(
+        kind=kind, size=-18.0, unit="%", where="left", confidence=0.93, text=f"{kind}: clean it"
+    )
+
+
+def drifting_path(steps: Steps, **more: Any) -> tuple[PartPath, Drifting]:
+    path, watch = make_path(steps, **more), Drifting(Baseline.learn(GOOD))
+    path.model = model_of(Reader(), Thresholds(1.3, 1.6), light=watch)
+    return path, watch
+
+
+@pytest.mark.parametrize("level", [LightLevel.WARNING, LightLevel.DRIFTED])
+def test_light_that_drifted_stands_in_the_record_and_the_verdict_stands(level: LightLevel) -> None:
+    steps = Steps()
+    path, watch = drifting_path(steps)
+    watch.level, watch.causes = level, (cause("gradient"), cause("dirt"))
+    path.process(frame_of(GOOD[0]))
+    record = steps.records[0]
+    assert (record["verdict"], record["lighting"]["state"]) == ("ok", level.value)
+    assert "causes" not in record
+    assert record["lighting"]["causes"] == [
+        {"kind": kind, "text": f"{kind}: clean it", "size": -18.0, "unit": "%", "where": "left",
+         "confidence": 0.93}
+        for kind in ("gradient", "dirt")
+    ]  # fmt: skip
+
+
+def test_two_causes_are_two_alarms_and_one_is_one() -> None:
+    steps = Steps()
+    path, watch = drifting_path(steps)
+    watch.level, watch.causes = LightLevel.DRIFTED, (cause("gradient"), cause("dirt"))
+    path.process(frame_of(GOOD[0]))
+    said = {kind: text for kind, text in steps.conditions.items() if text}
+    assert said == {"light/gradient": "gradient: clean it", "light/dirt": "dirt: clean it"}
+    watch.level, watch.causes = LightLevel.NORMAL, ()
+    path.process(frame_of(GOOD[0]))
+    assert not any(steps.conditions.values())
+
+
+def test_the_station_steps_down_while_the_light_is_drifted() -> None:
+    steps = Steps()
+    degrees = Degrees(Automation.FULL, Automation.ASSIST)
+    path, watch = drifting_path(steps, degrees=degrees)
+    for level in (LightLevel.NORMAL, LightLevel.DRIFTED, LightLevel.NORMAL):
+        watch.level = level
+        watch.causes = (cause("dirt"),) if level is LightLevel.DRIFTED else ()
+        path.process(frame_of(GOOD[0]))
+    assert [record["verdict"] for record in steps.records] == ["ok", "review", "ok"]
+    assert [record.get("automation") for record in steps.records] == [None, "assist", None]
+    assert [record.get("proposed") for record in steps.records] == [None, "ok", None]
+    assert [message.proposed for message in steps.messages] == [None, Verdict.OK, None]
+
+
+@pytest.mark.parametrize(
+    ("degree", "value", "verdict", "proposed", "said", "scores"),
+    [
+        (Automation.HUMAN, 200, "review", "ng", None, False),
+        (Automation.SHADOW, 200, "review", "ng", None, True),
+        (Automation.ASSIST, 200, "review", "ng", "ng", True),
+        (Automation.PARTIAL, 200, "ng", None, None, True),
+        (Automation.PARTIAL, 162, "review", "ng", "ng", True),
+        (Automation.PARTIAL, 120, "review", "ok", "ok", True),
+        (Automation.PARTIAL, 100, "ok", None, None, True),
+        (Automation.FULL, 162, "ng", None, None, True),
+    ],
+)
+def test_the_degree_says_what_leaves_and_the_record_keeps_both(
+    degree: Automation, value: int, verdict: str, proposed: str, said: str, scores: bool
+) -> None:
+    steps = Steps()
+    make_path(steps, degrees=Degrees(degree)).process(frame_of(flat(value)))
+    record, message = steps.records[0], steps.messages[0]
+    assert (record["verdict"], record.get("proposed")) == (verdict, proposed)
+    assert record.get("automation", "full") == degree.value
+    assert record["scores"] == {"anomaly": value / 100}
+    assert (message.verdict, message.proposed) == (verdict, said)
+    assert bool(message.scores) is scores
+
+
+def test_what_cannot_be_judged_is_invalid_in_every_degree() -> None:
+    for degree in Automation:
+        steps = Steps()
+        make_path(steps, degrees=Degrees(degree)).process(frame_of(NO_IMAGE, fault="torn"))
+        assert steps.records[0]["verdict"] == "invalid"
+        assert "proposed" not in steps.records[0]
+
+
+# --- scores that moved ---------------------------------------------------------------------------
+
+
+def shades(seed: int, parts: int, middle: int) -> list[Image]:
+    return [flat(int(v)) for v in np.random.default_rng(seed).normal(middle, 6, parts)]
+
+
+def watched(tmp_path: Path) -> ScoreWatches:
+    return ScoreWatches(tmp_path, parts=200, quiet_days=30.0)
+
+
+def test_scores_that_moved_in_the_same_light_are_an_alarm_of_their_own(tmp_path: Path) -> None:
+    steps = Steps()
+    path, _ = drifting_path(steps, scores=watched(tmp_path))
+    for image in shades(0, 300, 90):
+        path.process(frame_of(image))
+    assert steps.conditions["scores"] == ""
+    for image in shades(1, 300, 110):
+        path.process(frame_of(image))
+    assert steps.conditions["scores"].startswith("the light is as before but the scores moved: ")
+    assert {record["verdict"] for record in steps.records} == {"ok"}
+
+
+def test_while_a_lighting_alarm_stands_the_scores_are_silent(tmp_path: Path) -> None:
+    steps = Steps()
+    path, watch = drifting_path(steps, scores=watched(tmp_path))
+    for image in shades(0, 200, 90):
+        path.process(frame_of(image))
+    watch.level, watch.causes = LightLevel.DRIFTED, (cause("brightness"),)
+    for image in shades(1, 300, 110):
+        path.process(frame_of(image))
+        assert steps.conditions.get("scores", "") == ""
+    assert steps.conditions["light/brightness"]
+
+
+def test_each_product_has_its_own_reference(tmp_path: Path) -> None:
+    steps = Steps()
+    path = make_path(steps, scores=watched(tmp_path))
+    for number, middle in (("a", 90), ("b", 110), ("a", 90), ("b", 110)):
+        path.product = Product(number, number)
+        for image in shades(0, 250, middle):
+            path.process(frame_of(image))
+            assert steps.conditions.get("scores", "") == ""
+    for image in shades(1, 300, 90):
+        path.process(frame_of(image))
+    assert steps.conditions["scores"].startswith("the scores moved: ")  # nobody watches the light
 
 
 # --- stages --------------------------------------------------------------------------------------

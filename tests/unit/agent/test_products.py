@@ -28,7 +28,8 @@ def recipes(tmp_path: Path) -> tuple[Recipe, ...]:
 
 def test_what_was_told_outlives_a_restart(tmp_path: Path) -> None:
     first = Products(tmp_path / "press", recipes(tmp_path))
-    assert first.current is None
+    at_first = first.current
+    assert at_first is None
     told = first.change("4711-B")
     assert first.current is told
     assert Products(tmp_path / "press", recipes(tmp_path)).current == told
