@@ -136,8 +136,7 @@ class Head(msgspec.Struct, frozen=True):
         cells = memory.nearest(self.examples.astype(np.float32), features @ self.projection)
         cells = cells if self.looked is None else cells * self.looked
         away = self.whole.distance(whole.describe(features, self.looked))
-        values: Floats = np.float32(self.near) * cells + np.float32(self.far) * away[:, None]
-        return values
+        return add_up(cells, away, (self.near, self.far))
 
 
 class Unseen(msgspec.Struct, frozen=True):
@@ -160,13 +159,24 @@ class Unseen(msgspec.Struct, frozen=True):
 
     def maps(self) -> Floats:
         """Return the map of each part by a head without it, (parts, cells)."""
-        near, far = self.weights()
-        values: Floats = np.float32(near) * self.cells + np.float32(far) * self.wholes[:, None]
-        return values
+        return add_up(self.cells, self.wholes, self.weights())
 
     def scores(self) -> Floats:
         """Return the score of each part by a head without it, (parts,)."""
         return scores(self.maps(), top_of(self.cells.shape[1]))
+
+
+def add_up(cells: Floats, wholes: Floats, weights: tuple[float, float]) -> Floats:
+    """Return the map of each part, near * cells + far * whole: (parts, cells).
+
+    Args:
+        cells: float32 (parts, cells): distances to the nearest example.
+        wholes: float32 (parts,): distances of the parts as a whole.
+        weights: What each counts: near, far.
+    """
+    near, far = weights
+    values: Floats = np.float32(near) * cells + np.float32(far) * wholes[:, None]
+    return values
 
 
 def top_of(cells: int) -> int:
@@ -293,10 +303,9 @@ def ask(
         if others.sum() < MIN_PARTS - 1:
             others = ~np.isin(np.arange(len(features)), lot)
         wholes[mine] = material.fit_whole(told[others]).distance(material.describe(asked[mine]))
-    near, far = weights
     cells[np.isnan(cells)] = np.nanmedian(cells)
     cells = cells if material.looked is None else cells * material.looked
-    maps = np.float32(near) * cells + np.float32(far) * wholes[:, None]
+    maps = add_up(cells, wholes, weights)
     return scores(maps, top_of(maps.shape[1]))
 
 

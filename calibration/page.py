@@ -16,7 +16,7 @@ from calibration import commission, learning, lights, plots, precision_told
 from calibration.features import STEP
 from edge_agent.camera.images import read_image
 from edge_agent.decision.verdict import judge
-from edge_agent.errors import ImageError, UsageError
+from edge_agent.errors import UsageError
 from edge_agent.files import write_durably
 from edge_agent.inspection.overlay import draw_overlay
 from edge_agent.inspection.view import View, place_map
@@ -49,6 +49,14 @@ table{border-collapse:collapse}td,th{padding:.15em .8em;text-align:right;border-
 #ddd}.out{color:#b00}"""
 
 
+class Bad(msgspec.Struct, frozen=True):
+    """A bad part that was given: its score, its file, and what is wrong with it."""
+
+    score: float
+    file: Path
+    truth: Truth
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What the page tells.
 
@@ -61,7 +69,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         notes: What was found out about the good parts.
         light: How far the light may move.
         precision: What int8 costs.
-        bad: Bad parts that were given, with what is wrong with each.
+        bad: Bad parts that were given and could be scored.
     """
 
     plan: Plan
@@ -72,7 +80,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     notes: Sequence[str]
     light: Lights
     precision: Precision
-    bad: Sequence[tuple[Path, Truth]] = ()
+    bad: Sequence[Bad] = ()
 
 
 def write_report(folder: Path, told: Told, card: bytes) -> None:
@@ -131,28 +139,21 @@ def _bad_pictures(told: Told) -> Iterator[str]:
         return
     model = commission.inspector(told.plan, told.fitted, "onnx")
     limits = told.fitted.thresholds
-    seen = []
-    for file, truth in told.bad:
-        try:
-            score = model.inspect(read_image(file)).score
-        except ImageError:
-            continue  # said and counted when it was measured
-        seen.append((score, file, truth))
-    seen.sort(key=lambda each: each[0])
+    seen = sorted(told.bad, key=lambda each: each.score)
     some = seen[:_MOST] if len(seen) <= _MOST else [*seen[: _MOST // 2], *seen[-_MOST // 2 :]]
     yield "<h2>Bad parts: those that score lowest, and highest</h2>"
-    for score, file, truth in some:
-        image = read_image(file)
-        verdict = judge(score, limits, ()).verdict
+    for bad in some:
+        image = read_image(bad.file)
+        verdict = judge(bad.score, limits, ()).verdict
         drawn = draw_overlay(
             image,
             model.inspect(image).map,
             roi=told.plan.input.roi,
             threshold=limits.ng,
             verdict=verdict,
-            caption=f"{verdict}  {score:.2f} / {limits.ng:.2f}",
+            caption=f"{verdict}  {bad.score:.2f} / {limits.ng:.2f}",
         )
-        name = html.escape(f"{truth.defect}: {file.name}")
+        name = html.escape(f"{bad.truth.defect}: {bad.file.name}")
         yield f'<figure><img alt="{name}" src="{_data(drawn)}"><figcaption>{name}</figcaption>'
         yield "</figure>"
     model.close()

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from rich.console import Console
-
-    from calibration.commission import Fitted, Plan
-    from calibration.figures import Trial
-    from calibration.lot import Lot
-    from calibration.projection import Floats
-    from edge_agent.camera.frame import Image, Truth
+    from calibration.commission import Plan
     from edge_agent.camera.roi import Roi
 
-_T = TypeVar("_T")
-_SHOWN = 10
 _MOST_PX = 1024
-_CELL_PX = 8.0
-"""Pixels of the model's input that a defect should cover: half a cell of its map."""
 
 
 def commission(  # noqa: PLR0917 - typer reads its options from the signature
@@ -111,7 +99,7 @@ def commission(  # noqa: PLR0917 - typer reads its options from the signature
 
     from calibration import commission as steps  # noqa: PLC0415
     from calibration import learning, lights, lot, page, precision, precision_told  # noqa: PLC0415
-    from calibration.cli import given  # noqa: PLC0415
+    from calibration.cli import given, known_truth, telling  # noqa: PLC0415
 
     console = Console(stderr=True)
     given.check_source(good, live, config, keep)
@@ -121,25 +109,28 @@ def commission(  # noqa: PLR0917 - typer reads its options from the signature
     parts = lot.read_lot(
         good,
         plan,
-        lambda files: _track(console, files, "Good parts"),
+        lambda files: telling.track(console, files, "Good parts"),
         turn=turn,
         group_by=group_by,
         mask=mask,
     )
     plan = parts.plan
     for note in (*parts.notes, *parts.good.notes):
-        _warn(note)
-    _show_odd(parts, dropped=drop_odd)
+        telling.warn(note)
+    telling.show_odd(parts, dropped=drop_odd)
     if parts.odd and drop_odd:
         parts = lot.drop_odd(parts)
-    _check_defect(parts, plan, defect)
+    telling.check_defect(parts, plan, defect)
     with console.status("Fitting"):
         fitted = steps.fit(plan, parts.good, unseen=parts.unseen)
-    trial, bad = None, None
+    measured: list[known_truth.Measured] = []
     if ng:
-        fitted, trial, bad = _with_bad(plan, parts, fitted, ng, console)
+        measured.append(known_truth.with_bad(plan, parts, fitted, ng, console))
+        fitted = measured[0].fitted
     if test:
-        trial = _tested(plan, fitted, test, console)
+        measured.append(known_truth.tested(plan, fitted, test, console))
+    trial = measured[-1].trial if measured else None
+    bad = measured[0].features if measured else None
     with console.status("Learning curve"):
         points = learning.curve(
             parts.good.material, parts.unseen, bad=bad, dims=plan.dims, seed=plan.seed
@@ -147,9 +138,9 @@ def commission(  # noqa: PLR0917 - typer reads its options from the signature
     with console.status("Light"):
         light = lights.measure(plan, parts.good, parts.unseen, fitted)
     with console.status("Float and int8"):
-        compared = precision.compare(plan, parts.good, fitted, parts=_some(ng, test))
+        compared = precision.compare(plan, parts.good, fitted, parts=known_truth.some(ng, test))
     with console.status("Packing"):
-        notes = [*parts.notes, *_odd_notes(parts), learning.advice(points)]
+        notes = [*parts.notes, *telling.odd_notes(parts), learning.advice(points)]
         bundle = steps.pack(
             out,
             plan,
@@ -166,7 +157,8 @@ def commission(  # noqa: PLR0917 - typer reads its options from the signature
             told = page.Told(
                 plan=plan, parts=parts, fitted=fitted, trial=trial, points=points,
                 notes=[*parts.good.notes, *notes],
-                light=light, precision=compared, bad=_bad_files(ng, test),
+                light=light, precision=compared,
+                bad=[each for one in measured for each in one.bad],
             )  # fmt: skip
             page.write_report(report, told, card)
     limits = fitted.thresholds
@@ -174,7 +166,7 @@ def commission(  # noqa: PLR0917 - typer reads its options from the signature
         f"{out}: {bundle.label}, {out.stat().st_size / 1e6:.1f} MB; {len(parts.files)} good parts; "
         f"ng from {limits.ng:.3f}, review from {limits.review:.3f}"
     )
-    _tell(plan, parts, fitted, trial)
+    telling.tell(plan, parts, fitted, trial)
     typer.echo(precision_told.advice(compared))
     typer.echo(lights.note(light).capitalize())
     typer.echo(learning.advice(points))
@@ -223,158 +215,6 @@ def _plan(
         seed=seed,
         allowed=Allowed(false_rejects=rejects, reviews=min(max(0.01, 2 * rejects), 0.095)),
     )
-
-
-def _with_bad(
-    plan: Plan, parts: Lot, fitted: Fitted, folder: Path, console: Console
-) -> tuple[Fitted, Trial, Floats | None]:
-    """Measure the model on bad parts and let them place the review band."""
-    import msgspec  # noqa: PLC0415 - as above
-    import numpy as np  # noqa: PLC0415
-
-    from calibration import features, figures, frames, thresholds, trials  # noqa: PLC0415
-
-    labelled = frames.bad_files(folder)
-    extractor = features.Extractor(plan.input)
-    seen = []
-
-    def read() -> Iterator[tuple[Image, Truth]]:
-        for image, truth in _read(_track(console, labelled, "Bad parts")):
-            seen.append(extractor.features(image))
-            yield image, truth
-
-    tried = trials.try_out(plan, fitted, read(), about="")
-    if not len(tried.bad):
-        return fitted, tried, None
-    limits = thresholds.with_bad(fitted.thresholds, parts.scores, tried.bad)
-    about = (
-        f"Good parts: those it was fitted on, each scored by a fit without it. Bad parts: "
-        f"{len(tried.bad)} images of the folder `{folder.resolve().name}`, which moved `review` "
-        "but not `ng`."
-    )
-    trial = figures.Trial(about, parts.scores, tried.bad, tried.truths, tried.engines_differ)
-    return msgspec.structs.replace(fitted, thresholds=limits), trial, np.stack(seen)
-
-
-def _tested(plan: Plan, fitted: Fitted, folder: Path, console: Console) -> Trial:
-    from calibration import frames, trials  # noqa: PLC0415 - as above
-
-    labelled = _track(console, frames.labelled_files(folder), "Test parts")
-    about = f"Images of the folder `{folder.resolve().name}`."
-    return trials.try_out(plan, fitted, _read(labelled), about=about)
-
-
-def _bad_files(ng: Path | None, test: Path | None) -> list[tuple[Path, Truth]]:
-    """List the bad parts that were given."""
-    from calibration import frames  # noqa: PLC0415 - as above
-
-    found = frames.bad_files(ng) if ng else []
-    if test:
-        found += [(file, truth) for file, truth in frames.labelled_files(test) if truth.defect]
-    return found
-
-
-def _some(ng: Path | None, test: Path | None) -> Iterator[tuple[Image, bool]]:
-    """Read some parts of known truth, to compare float and int8 on."""
-    from calibration import frames, precision  # noqa: PLC0415 - as above
-    from calibration.frames import read_good  # noqa: PLC0415
-
-    labelled = frames.labelled_files(test) if test else frames.bad_files(ng) if ng else []
-    for file, bad in precision.chosen(labelled) if labelled else []:
-        for image in read_good([file]):
-            yield image, bad
-
-
-def _read(labelled: Iterable[tuple[Path, Truth]]) -> Iterator[tuple[Image, Truth]]:
-    from edge_agent.camera.images import read_image  # noqa: PLC0415 - as above
-    from edge_agent.errors import ImageError  # noqa: PLC0415
-
-    for file, truth in labelled:
-        try:
-            yield read_image(file), truth
-        except ImageError as error:
-            _warn(f"left out: {error}")
-
-
-def _check_defect(parts: Lot, plan: Plan, defect_px: float) -> None:
-    """Warn where the smallest defect wanted all but vanishes in the model's input."""
-    height, width = parts.good.shapes[0][:2]
-    spec, box = plan.input, plan.input.roi
-    if spec.pose is not None:  # the view is as wide as the part is long, whatever the frame's shape
-        scale = min(spec.width / (spec.pose.length * box.width * width), 1.0)
-    else:
-        scale = min(spec.width / (box.width * width), spec.height / (box.height * height), 1.0)
-    if 0 < defect_px * scale < _CELL_PX:
-        side = (spec.width * spec.height) ** 0.5  # what --input asks for; turned views are as large
-        needed = 16 * round(_CELL_PX / (defect_px * scale) * side / 16 + 0.5)
-        _warn(
-            f"a defect of {defect_px:g} px is {defect_px * scale:.1f} px in the model's input, too "
-            f"small to be seen reliably: give --input {needed}, or a --roi around the part"
-        )
-
-
-def _show_odd(parts: Lot, *, dropped: bool) -> None:
-    """List the odd images before anything is fitted to them."""
-    if not parts.odd:
-        return
-    what = "left out" if dropped else "kept; look at them, and give --drop-odd to leave them out"
-    _warn(f"{len(parts.odd)} of {len(parts.files)} good parts are unlike the others ({what}):")
-    for odd in parts.odd[:_SHOWN]:
-        file = parts.files[odd.number]
-        typer.echo(f"  {file}  score {odd.score:.2f}, {odd.times:.1f} times the median", err=True)
-    if len(parts.odd) > _SHOWN:
-        typer.echo(f"  and {len(parts.odd) - _SHOWN} more", err=True)
-
-
-def _odd_notes(parts: Lot) -> list[str]:
-    if not parts.odd:
-        return []
-    names = ", ".join(parts.files[odd.number].name for odd in parts.odd[:_SHOWN])
-    return [f"{len(parts.odd)} good parts are unlike the others and were kept: {names}"]
-
-
-def _tell(plan: Plan, parts: Lot, fitted: Fitted, trial: Trial | None) -> None:
-    """Say what is known of false rejects, and of what is caught."""
-    from calibration import figures, twins  # noqa: PLC0415 - as above
-
-    limits, scores = fitted.thresholds, fitted.out_of_sample
-    above = figures.share_from(scores, limits.ng)
-    low, high = above.interval()
-    different = twins.count(parts.good.material.twins)
-    promised = plan.allowed.by(different).false_rejects
-    typer.echo(
-        f"False rejects: asked {plan.allowed.false_rejects:.2%}, set for {promised:.2%}; of these "
-        f"{above.of} good parts, each by a fit without it, {above.hits} come out ng "
-        f"(95 % confidence: {low:.1%} to {high:.1%} of good parts)"
-    )
-    if promised > plan.allowed.false_rejects:
-        typer.echo(
-            f"{different} good parts cannot promise less than {promised:.1%}: "
-            f"{round(1 / plan.allowed.false_rejects)} would be needed for what was asked"
-        )
-    if trial is None or not len(trial.bad):
-        typer.echo("No bad parts were given: what share of defects is caught is not known")
-        return
-    area = figures.auroc(trial.good, trial.bad)
-    caught = figures.share_from(trial.bad, limits.ng)
-    low, high = caught.interval()
-    passed = float((trial.bad < limits.review).mean())
-    typer.echo(
-        f"Of {caught.of} bad parts {caught.value:.0%} come out ng ({low:.0%} to {high:.0%}), "
-        f"{1 - passed - caught.value:.0%} go to a person, {passed:.0%} pass as ok; against "
-        f"{len(trial.good)} good parts image AUROC {area:.3f}; of those "
-        f"{figures.share_from(trial.good, limits.ng).hits} come out ng"
-    )
-
-
-def _track(console: Console, items: list[_T], what: str) -> Iterator[_T]:
-    from rich.progress import track  # noqa: PLC0415 - as above
-
-    return iter(track(items, what, len(items), console=console))
-
-
-def _warn(text: str) -> None:
-    typer.echo(f"Note: {text}", err=True)
 
 
 def _name_of(folder: Path) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
 from calibration import lights, lot, page, precision
+from calibration.cli import known_truth
 from calibration.cli.commission import share
-from calibration.commission import Plan, fit, pack
+from calibration.commission import Plan, fit, inspector, pack
 from calibration.learning import Point
 from edge_agent.camera.frame import Image, Truth
+from edge_agent.camera.images import read_image
 from edge_agent.errors import UsageError
 
 
@@ -95,7 +99,7 @@ def test_the_page_holds_everything_in_it(
         points=[Point(6, 2.0, 0.9), Point(12, 1.9, 0.95)], notes=[note],
         light=lights.measure(parts.plan, parts.good, parts.unseen, fitted),
         precision=precision.compare(parts.plan, parts.good, fitted),
-        bad=[(tmp_path / "bad" / "dent" / "b.png", Truth("dent"))],
+        bad=[page.Bad(2.5, tmp_path / "bad" / "dent" / "b.png", Truth("dent"))],
     )  # fmt: skip
     page.write_report(tmp_path / "report", told, card)
     text = (tmp_path / "report" / page.PAGE).read_text()
@@ -107,6 +111,26 @@ def test_the_page_holds_everything_in_it(
     assert text.count("<svg") == 3
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
     assert "<script" not in text
+
+
+def test_bad_parts_keep_their_scores_beside_those_that_cannot_be_read(
+    tmp_path: Path, plan: Plan, draw: Callable[..., Image], capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [draw(seed) for seed in range(8)]
+    parts = lot.read_lot(_write(tmp_path / "good", images), plan, _track)
+    fitted = fit(plan, parts.good, unseen=parts.unseen)
+    folder = _write(tmp_path / "bad", [255 - images[0], images[1], 255 - images[2]])
+    first, second, third = sorted(folder.iterdir())
+    second.write_bytes(b"no image")
+    found = known_truth.with_bad(plan, parts, fitted, folder, Console(file=io.StringIO()))
+    assert [each.file for each in found.bad] == [first, third]
+    assert [each.score for each in found.bad] == found.trial.bad.tolist()
+    judge = inspector(plan, fitted, "onnx")
+    assert found.bad[1].score == pytest.approx(judge.inspect(read_image(third)).score)
+    judge.close()
+    assert found.features is not None
+    assert len(found.features) == 2
+    assert "left out" in capsys.readouterr().err
 
 
 def test_a_share_is_read_with_and_without_percent() -> None:
