@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from edge_agent.agent.changeover import Changed
 from edge_agent.collector import messages
 from edge_agent.collector.messages import Arrival, BirthSeen, Delivery, Kind
 from edge_agent.spool import batch
@@ -33,7 +34,7 @@ def test_the_topics_on_the_page_are_the_topics_in_the_code() -> None:
     listed = re.findall(r"^\| `([a-z]+[^`]*)` \| (?:device|collector)", PAGE, re.MULTILINE)
     topics = Topics("r", "d")
     made = [topics.birth, topics.batch("{kind}"), topics.ack, topics.alarm]
-    made += [topics.alarm_state("{key}"), topics.verdict("{station}")]
+    made += [topics.alarm_state("{key}"), topics.verdict("{station}"), topics.answer]
     assert [f"r/d/{rest}" for rest in listed] == made
     assert f"root `{DEFAULT_ROOT}`" in PAGE
 
@@ -57,12 +58,17 @@ def test_the_decoder_on_the_page_decodes_the_example() -> None:
 
 
 def test_the_messages_on_the_page_are_read() -> None:
-    _, ack, birth = blocks("json")
+    _, ack, birth, command, answer = blocks("json")
     assert wire.decode_ack(ack.encode()).batches == [(1, 3), (7, 7)]
     seen = messages.read(
         "edge/v1", Arrival("edge/v1/press-4/birth", birth.encode(), 0), limit_bytes=1
     )
     assert isinstance(seen, BirthSeen)
+    order = wire.decode_command(command.encode())
+    assert (order.verb, order.station, order.part_number) == ("changeover", "press", "4711-B")
+    told = msgspec.json.decode(answer, type=wire.Answer)
+    assert told.ok
+    assert set(told.result) == set(Changed.__struct_fields__)
 
 
 def test_every_schema_kind_and_property_is_on_the_page() -> None:
@@ -71,6 +77,8 @@ def test_every_schema_kind_and_property_is_on_the_page() -> None:
         batch.CONTENT_TYPE,
         wire.ACK_SCHEMA,
         wire.BIRTH_SCHEMA,
+        wire.COMMAND_SCHEMA,
+        wire.ANSWER_SCHEMA,
         *(f"`{kind.value}`" for kind in Kind),
         *(f"`{field}`" for field in batch.Header.__struct_fields__),
     ):
