@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from calibration.joining.wiring import Wiring
     from edge_agent.rollout.bundle import Bundle
 
-_MOST_FRAMES = 100
+_MOST_FRAMES = 50
 """Frames of a folder that are read at most; more are thinned out evenly."""
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
