@@ -48,20 +48,19 @@ def see(scene: Linear, size: tuple[int, int], seen: Matrix, defocus_px: float) -
     shift by a part of a pixel is one.
     """
     width, height = size
-    # Pixel centres: scene u = ZOOM * (x + MARGIN) + (ZOOM - 1) / 2; large frame without MARGIN.
+    sigma = math.hypot(PSF_PX, defocus_px)
+    rim = math.ceil(3.0 * sigma)
+    # Pixel centres: scene u = ZOOM * (x + MARGIN) + (ZOOM - 1) / 2; large frame: rim for MARGIN.
     half = (ZOOM - 1) / 2.0
-    to_frame = np.array(
-        [[1 / ZOOM, 0, -half / ZOOM - MARGIN], [0, 1 / ZOOM, -half / ZOOM - MARGIN]]
-    )
-    to_large = np.array([[ZOOM, 0, half], [0, ZOOM, half], [0, 0, 1.0]])
-    matrix = (to_large @ _square(seen) @ _square(to_frame))[:2]
-    large = cv2.warpAffine(
-        scene, matrix, (ZOOM * width, ZOOM * height), flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT,
-    )  # fmt: skip
-    sigma = ZOOM * math.hypot(PSF_PX, defocus_px)
-    large = cv2.GaussianBlur(large, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.resize(large, size, interpolation=cv2.INTER_AREA), np.float32)
+    from_scene = _affine(1 / ZOOM, -half / ZOOM - MARGIN)
+    to_large = _affine(ZOOM, half + ZOOM * rim)
+    matrix = (to_large @ np.vstack([seen, [0.0, 0.0, 1.0]]) @ from_scene)[:2]
+    large_size = (ZOOM * (width + 2 * rim), ZOOM * (height + 2 * rim))
+    border = cv2.BORDER_REFLECT
+    large = cv2.warpAffine(scene, matrix, large_size, flags=cv2.INTER_LINEAR, borderMode=border)
+    large = cv2.GaussianBlur(large, (0, 0), ZOOM * sigma)
+    cut = large[ZOOM * rim : -ZOOM * rim, ZOOM * rim : -ZOOM * rim]
+    return np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def lens(size: tuple[int, int], rng: np.random.Generator) -> Linear:
@@ -85,5 +84,5 @@ def _pixels(size: tuple[int, int]) -> tuple[Matrix, Matrix]:
     return x, y
 
 
-def _square(matrix: Matrix) -> Matrix:
-    return matrix if matrix.shape == (3, 3) else np.vstack([matrix, [0.0, 0.0, 1.0]])
+def _affine(scale: float, offset: float) -> Matrix:
+    return np.array([[scale, 0.0, offset], [0.0, scale, offset], [0.0, 0.0, 1.0]])

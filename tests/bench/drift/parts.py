@@ -76,13 +76,14 @@ def exposed(sprites: list[Sprite], reflectance: float) -> list[Sprite]:
 
 def make_hand(side_px: int, rng: np.random.Generator, *, colour: bool) -> Sprite:
     """Draw a hand on an arm that comes from the left."""
-    cover = np.zeros((side_px, 2 * side_px), np.float32)
+    arm = 3 * side_px
+    cover = np.zeros((side_px, arm + side_px), np.float32)
     middle = side_px // 2
-    cv2.line(cover, (0, middle), (side_px, middle), (1.0,), side_px // 3, cv2.LINE_AA)
-    cv2.circle(cover, (side_px + side_px // 4, middle), side_px // 3, (1.0,), -1, cv2.LINE_AA)
+    cv2.line(cover, (0, middle), (arm, middle), (1.0,), side_px // 3, cv2.LINE_AA)
+    cv2.circle(cover, (arm + side_px // 4, middle), side_px // 3, (1.0,), -1, cv2.LINE_AA)
     for angle in (-0.5, -0.2, 0.1, 0.4):
-        tip = (int(1.9 * side_px), int(middle + angle * side_px * 0.7))
-        start = (side_px + side_px // 3, middle + int(angle * side_px * 0.4))
+        tip = (arm + int(0.9 * side_px), int(middle + angle * side_px * 0.7))
+        start = (arm + side_px // 3, middle + int(angle * side_px * 0.4))
         cv2.line(cover, start, tip, (1.0,), side_px // 9, cv2.LINE_AA)
     skin = np.array([0.22, 0.30, 0.48], np.float32) * np.float32(rng.uniform(0.5, 1.3))
     light = np.ones((*cover.shape, 3), np.float32) * skin

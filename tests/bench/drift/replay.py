@@ -78,7 +78,10 @@ def _line(index: int, stream: Stream, state: LightState) -> dict[str, Any]:
         "hand": float(seen.hand[index]),
         "lamp": float(stream.lamps[0][index] + stream.lamps[1][index]) / 2,
     }
-    for name, value in msgspec.structs.asdict(state.statistics).items():
+    seen_there: Any = state.statistics
+    if isinstance(seen_there, msgspec.Struct):
+        seen_there = msgspec.structs.asdict(seen_there)
+    for name, value in seen_there.items():
         line.update(_flat(name, value))
     return line
 

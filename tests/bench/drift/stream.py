@@ -23,6 +23,9 @@ from tests.bench.drift.sensor import Sensor
 from tests.bench.drift.stations import Station, seeded
 from tests.bench.drift.traffic import Traffic, plan
 
+_NO_GAP = 60
+_SMALL_PX = 0.15
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -69,6 +72,10 @@ class Stream:
         purpose = (station.split, kind.name, str(number))
         chance = seeded(station.seed, *purpose, "traffic")
         self.traffic: Traffic = plan(station, count, chance)
+        if change.product is not Product.SAME:
+            # Another product comes when one comes: without parts there is nothing to be seen of it.
+            first = self.traffic.part[at : at + _NO_GAP]
+            first[first < 0] = 0
         self.lamps = light.waver(count, station.lamp_sd, seeded(station.seed, *purpose, "lamps"))
         jitter = seeded(station.seed, *purpose, "vibration")
         self._jitter = jitter.standard_normal((count, 2)) * station.vibration_px
@@ -243,7 +250,8 @@ def make_stage(station: Station, change: Change, own: Linear, rng: np.random.Gen
     lit = [*lamps, steady.astype(np.float32)]
     planes = [_see_lit(station, each, tint, seen, change.defocus_px) for each in lit]
     bare = [optics.see(each, size, seen, 0.0) for each in lit]
-    whole = planes[0] + planes[1] + planes[2]
+    whole = lit[0] + lit[1] + lit[2]
+    slopes = [_slope(station, whole, tint, seen, change.defocus_px, axis) for axis in (0, 1)]
     mask = own
     if change.dirt_depth:
         at = (spot[0] * kind.width, spot[1] * kind.height)
@@ -252,8 +260,8 @@ def make_stage(station: Station, change: Change, own: Linear, rng: np.random.Gen
         left=planes[0],
         right=planes[1],
         steady=planes[2],
-        slope_x=-cv2.Sobel(whole, cv2.CV_32F, 1, 0, ksize=1, scale=0.5),
-        slope_y=-cv2.Sobel(whole, cv2.CV_32F, 0, 1, ksize=1, scale=0.5),
+        slope_x=slopes[0],
+        slope_y=slopes[1],
         lit_left=bare[0],
         lit_right=bare[1],
         lit_steady=bare[2],
@@ -269,6 +277,21 @@ def _see_lit(
     scene = station.scene
     shining = scene * (lit[..., np.newaxis] * tint) if scene.ndim == 3 else scene * lit
     return optics.see(shining.astype(np.float32), station.kind.size, seen, defocus_px)
+
+
+def _slope(
+    station: Station, lit: Linear, tint: Linear, seen: optics.Matrix, defocus_px: float, axis: int
+) -> Linear:
+    """Return how the picture changes with a shift of a pixel, from views about as far apart as
+    vibration moves it: neighbouring pixels would not do where the scene is sharp.
+    """
+    views = []
+    for side in (1.0, -1.0):
+        moved = seen.copy()
+        moved[axis, 2] += side * _SMALL_PX
+        views.append(_see_lit(station, lit, tint, moved, defocus_px))
+    slope: Linear = (views[0] - views[1]) / np.float32(2.0 * _SMALL_PX)
+    return slope
 
 
 def _pose(
