@@ -12,6 +12,7 @@ from calibration.joining.trying import Chosen, Frame, Group, Kind, choose
 from calibration.joining.wiring import GOOD, Piece, Wiring, name_pieces, sees_whole, wire
 from edge_agent import __version__
 from edge_agent.errors import UsageError
+from edge_agent.inspection.order import finds_boxes
 from edge_agent.inspection.pipeline import overran
 from edge_agent.lighting import Baseline
 from edge_agent.lighting.baseline import MIN_FRAMES
@@ -246,7 +247,11 @@ def _notes(
     }
     if len(set(sizes.values())) > 1:
         told = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        notes.append(f"Their frames are not of one size ({told}): are they of the same camera?")
+        finders = [stage.name for stage in stages if finds_boxes(stage.task)]
+        meant = f", or was --source STAGE={finders[0]} meant" if finders else ""
+        notes.append(
+            f"Their frames are not of one size ({told}): are they of the same camera{meant}?"
+        )
     forms = [set(stage.models) for stage in stages]
     if not set.intersection(*forms):
         told = ", ".join(f"{stage.name} {'/'.join(sorted(stage.models))}" for stage in stages)

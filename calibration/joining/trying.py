@@ -282,7 +282,8 @@ def _none(kind: str, wrong: Sequence[str], stages: Sequence[Stage]) -> str:
     locators = {stage.source.stage for stage in stages if stage.source is not None}
     if silent := [each.name for each in stages if each.name in locators and each.thresholds]:
         ways.append(f"--no-verdict {silent[0]} if it only says where to look")
-    ways.append("--baseline-from good to learn the light of --good")
+    if any(f": {Verdict.INVALID}: " in each for each in wrong):
+        ways.append("--baseline-from good to learn the light of --good")
     return f"{how}: {', or '.join(ways)}"
 
 

@@ -137,8 +137,11 @@ def test_without_samples_it_says_what_to_give(tmp_path: Path) -> None:
 def test_a_locator_that_rejects_all_it_finds_is_found_out(tmp_path: Path) -> None:
     greedy = locator(task=Detect(labels=LABELS, defects=LABELS, layout="yolo", confidence=0.5))
     given = (("find", greedy), ("look", looker()))
-    with pytest.raises(UsageError, match=r"none of 2 golden frames .*--no-verdict find if it only"):
+    with pytest.raises(
+        UsageError, match=r"none of 2 golden .*--no-verdict find if it only"
+    ) as told:
         make(tmp_path, *given)
+    assert "--baseline-from" not in str(told.value)  # nothing is wrong with the light
     wiring = msgspec.structs.replace(AT_BOXES, silent=("find",))
     joined = make(tmp_path, *given, wiring=wiring, ng=BAD)
     assert joined.bundle.manifest.thresholds.keys() == {"look"}
@@ -231,7 +234,9 @@ def test_frames_of_two_sizes_are_asked_about(tmp_path: Path) -> None:
         tmp_path, ("find", locator()), ("look", msgspec.structs.replace(other, files=files)),
         wiring=Wiring(),
     )  # fmt: skip
-    assert any("find 64 x 64, look 128 x 64" in note for note in joined.notes)
+    [note] = [each for each in joined.notes if "not of one size" in each]
+    assert "find 64 x 64, look 128 x 64" in note
+    assert "or was --source STAGE=find meant?" in note
 
 
 def test_a_stage_that_is_too_slow_here_is_told_of(tmp_path: Path) -> None:
