@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_agent.cli.inspect import EngineChoice
-from edge_agent.errors import ImageError, UsageError
+from edge_agent.errors import EngineError, ImageError, UsageError
+
+if TYPE_CHECKING:
+    from edge_agent.camera.frame import Image
 
 _SOME_LEFT_OUT = 1
 
@@ -36,9 +39,7 @@ def bundle_cut(
 
     Example: edge-agent bundle cut screws.bundle frames/good --out heads/good --label screw
     """
-    import cv2  # noqa: PLC0415 - heavy, as are all below
-
-    from calibration.joining.cutting import cut, locator_of  # noqa: PLC0415
+    from calibration.joining.cutting import cut, locator_of  # noqa: PLC0415 - heavy, as are all
     from edge_agent.camera.images import list_images, read_image  # noqa: PLC0415
     from edge_agent.inspection.engines import EngineSettings  # noqa: PLC0415
     from edge_agent.inspection.spec import Source  # noqa: PLC0415
@@ -56,33 +57,36 @@ def bundle_cut(
     if not files:
         raise UsageError(f"{folder}: holds no frames: give a folder of images")
     pipeline = load_pipeline(found, engine.value, EngineSettings())
-    count = empty = left_out = 0
+    counts: list[int] = []
+    left_out = 0
     with typer.progressbar(files, label="cutting", file=typer.get_text_stream("stderr")) as bar:
         for file in bar:
             try:
-                image = read_image(file)
-            except ImageError as error:
-                typer.echo(f"left out: {error}", err=True)
+                pieces = list(cut(pipeline, source, read_image(file)))
+            except (ImageError, EngineError) as error:
+                named = "" if str(file) in str(error) else f"{file}: "
+                typer.echo(f"left out: {named}{error}", err=True)
                 left_out += 1
                 continue
-            number = 0
-            for number, piece in enumerate(cut(pipeline, source, image), 1):
-                name = "_".join(file.relative_to(folder).with_suffix("").parts)
-                _write(out / f"{name}_{number}.png", cv2.imencode(".png", piece)[1].tobytes())
-            count += number
-            empty += number == 0
+            _write_all(pieces, out, "_".join(file.relative_to(folder).with_suffix("").parts))
+            counts.append(len(pieces))
     pipeline.close()
     typer.echo(
-        f"{out}: {count} pictures of {len(files) - left_out} frames"
-        + (f"; in {empty} frames nothing was found" if empty else "")
+        f"{out}: {sum(counts)} pictures of {len(counts)} frames"
+        + (f"; in {counts.count(0)} frames nothing was found" if 0 in counts else "")
     )
     if left_out:
         raise typer.Exit(_SOME_LEFT_OUT)
 
 
-def _write(file: Path, content: bytes) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be written: {error.strerror}") from error
+def _write_all(pieces: list[Image], out: Path, name: str) -> None:
+    """Write what was cut out of one frame, without loss."""
+    import cv2  # noqa: PLC0415 - as above
+
+    for number, piece in enumerate(pieces, 1):
+        file = out / f"{name}_{number}.png"
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(cv2.imencode(".png", piece)[1].tobytes())
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be written: {error.strerror}") from error

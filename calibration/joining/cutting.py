@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_agent.errors import UsageError
+from edge_agent.errors import EngineError, UsageError
 from edge_agent.inspection.order import enlarge, finds_boxes, places
 from edge_agent.inspection.seen import WHOLE
 from edge_agent.inspection.spec import Detect, Segment, Source
@@ -60,11 +60,11 @@ def cut(pipeline: Pipeline, source: Source, image: Image) -> Iterator[Image]:
         image: HxWx3 BGR or HxW grey, uint8.
 
     Raises:
-        UsageError: An engine failed on the image.
+        EngineError: An engine failed on the image.
     """
     seen = pipeline.inspect(image)
     if seen.stop is not None:
-        raise UsageError(f"it cannot be looked at: {seen.stop.text}")
+        raise EngineError(seen.stop.text)
     for stage in seen.stages:
         if stage.name == source.stage:
             for place in places(source, stage):

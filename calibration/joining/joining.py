@@ -93,18 +93,9 @@ def join(
     pieces = name_pieces(given)
     stages = wire(pieces, wiring)
     whole = [piece for piece in pieces if sees_whole(piece, stages)]
-    if not whole:
-        raise UsageError(
-            "no bundle looks at the whole frame: leave --source away from the first that looks"
-        )
     step("Learning the light")
     baseline, light = _light(pieces, whole, scene, baseline_from)
-    files = {
-        piece.file(file): piece.bundle.files[file]
-        for piece in pieces
-        for stage in piece.bundle.manifest.stages
-        for file in stage.models.values()
-    }
+    files = _models(pieces)
     draft = Manifest(name=name, version=version, stages=stages)
     step("Judging the samples")
     chosen = choose(
@@ -127,7 +118,7 @@ def join(
         runtime=max(piece.bundle.manifest.runtime for piece in pieces),
         samples=chosen.entries,
         tolerance=chosen.tolerance,
-        baseline=_BASELINE if baseline is not None else "",
+        baseline=_BASELINE if _BASELINE in files else "",
         card="card.md",
         provenance=_provenance(pieces, light),
     )
@@ -137,6 +128,16 @@ def join(
         notes=notes,
         slow=_slow(stages, chosen),
     )
+
+
+def _models(pieces: Sequence[Piece]) -> dict[str, bytes]:
+    """Gather the models by their members of the new bundle."""
+    return {
+        piece.file(file): piece.bundle.files[file]
+        for piece in pieces
+        for stage in piece.bundle.manifest.stages
+        for file in stage.models.values()
+    }
 
 
 def _light(

@@ -125,9 +125,12 @@ def wire(pieces: Sequence[Piece], wiring: Wiring) -> tuple[Stage, ...]:
 
 
 def sees_whole(piece: Piece, stages: Sequence[Stage]) -> bool:
-    """Tell whether a bundle still looks at whole frames: then its samples are such frames."""
+    """Tell whether a bundle still looks at whole frames: then its samples are such frames.
+
+    The first one always does: a stage looks at the boxes of an earlier one.
+    """
     now = {stage.name: stage.source for stage in stages}
-    return all(
+    return any(
         now[piece.names[stage.name]] is None
         for stage in piece.bundle.manifest.stages
         if stage.source is None

@@ -20,8 +20,8 @@ from edge_agent.inspection.engines import EngineSettings
 from edge_agent.rollout.bundle import read_bundle, write_bundle
 from edge_agent.rollout.loading import load_pipeline
 from tests.integration.test_screws import _detector
-from tests.tiny import tiny_files, tiny_manifest
-from tests.tiny_tasks import two_stage_files, two_stage_manifest
+from tests.tiny import png, tiny_files, tiny_manifest
+from tests.tiny_tasks import dark, two_stage_files, two_stage_manifest
 
 pytestmark = pytest.mark.processes
 
@@ -126,3 +126,21 @@ def test_what_cannot_be_joined_is_one_line(tmp_path: Path) -> None:
         assert text in done.stderr
         assert "Traceback" not in done.stderr
         assert not out.exists()
+
+
+def test_what_is_found_is_cut_out_and_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    pair, frames = tmp_path / "pair.bundle", tmp_path / "frames"
+    files = two_stage_files()
+    write_bundle(pair, two_stage_manifest(), files)
+    (frames / "monday").mkdir(parents=True)
+    (frames / "monday" / "one.png").write_bytes(files["golden.png"])
+    (frames / "none.png").write_bytes(png(dark()))
+    (frames / "torn.png").write_bytes(files["golden.png"][:60])
+    done = verb("bundle", "cut", pair, frames, "--out", tmp_path / "out", "--margin", 0, status=1)
+    pictures = sorted(file.name for file in (tmp_path / "out").iterdir())
+    assert pictures[0] == "monday_one_1.png"
+    count = len(pictures)
+    assert f"{count} pictures of 2 frames; in 1 frames nothing was found" in done.stdout
+    assert "torn.png" in done.stderr
+    wrong = verb("bundle", "cut", pair, frames, "--out", tmp_path / "x", "--label", "nut", status=2)
+    assert "--label nut: stage locate finds blue, green, red" in wrong.stderr
