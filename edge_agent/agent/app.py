@@ -16,7 +16,6 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -41,20 +40,16 @@ from edge_agent.agent.status import (
     percentiles,
     resident_mb,
 )
-from edge_agent.agent.tap import FrameTap, Tapped
+from edge_agent.agent.verbs import StationVerbs
 from edge_agent.alarms.book import Alarm, Transition
 from edge_agent.alarms.catalogue import MODEL, SPOOL, STAGE, AlarmKind, kind_of
-from edge_agent.alarms.state import AlarmEvent
-from edge_agent.camera.drivers import simulated
 from edge_agent.camera.registry import make_camera
-from edge_agent.camera.simulation.light import Light
 from edge_agent.config import AgentConfig
 from edge_agent.config import Station as StationConfig
 from edge_agent.decision.automation import Automation, Degrees
 from edge_agent.decision.orders import modbus
 from edge_agent.decision.outputs.mqtt import MqttOutput
 from edge_agent.errors import BundleError, SpoolError, UsageError
-from edge_agent.settings import convert
 from edge_agent.spool.spool import Lane, Spool
 from edge_agent.topics import Topics
 from edge_agent.uplink import wire
@@ -112,7 +107,7 @@ class Agent:
         self._topics = topics
         state_dir = Path(config.state_dir)
         self.spool = Spool(state_dir / "spool", LANES, config.spool)
-        self.commands = Commands(topics, {"changeover": self._on_command_changeover}, self._answer)
+        self.commands = Commands(topics, {"changeover": self._on_command}, self._answer)
         self.uplink = Uplink(
             self.spool,
             topics,
@@ -143,19 +138,12 @@ class Agent:
             if config.modbus.listen == "on"
             else None
         )
+        self._verbs = StationVerbs(
+            config, self.stations, self.desk, self.changeovers, reload=self._load_live
+        )
         self._control = ControlServer(
             config.socket_path,
-            {
-                "status": lambda _request: self.status(),
-                "reload": self._on_reload,
-                "trigger": self._on_trigger,
-                "finish": self._on_finish,
-                "light": self._on_light,
-                "changeover": self._on_changeover,
-                "tap": self._on_tap,
-                "tapped": self._on_tapped,
-                "acknowledge": self._on_acknowledge,
-            },
+            {"status": lambda _request: self.status(), **self._verbs.handlers()},
         )
 
     # --- run ---------------------------------------------------------------------------------
@@ -316,81 +304,13 @@ class Agent:
             log.info("station %s: %s decides, on %s", name, bundle.label, path.model.runs_on)
             return bundle.digest
 
-    # --- orders ------------------------------------------------------------------------------
-
-    def _on_reload(self, request: dict[str, Any]) -> dict[str, str]:
-        """Let the live bundle of a station decide from the next part on."""
-        return {"digest": self._load_live(self._station(request))}
-
-    def _on_trigger(self, request: dict[str, Any]) -> dict[str, str]:
-        name = self._station(request)
-        camera = self.stations[name].camera
-        if camera is None:
-            raise UsageError(f"station {name}: its camera is not open")
-        camera.trigger()
-        return {"station": name}
-
-    def _on_finish(self, request: dict[str, Any]) -> dict[str, str]:
-        """Take no more parts at a station; those that wait are judged."""
-        name = self._station(request)
-        self.stations[name].stop()
-        return {"station": name}
-
-    def _on_acknowledge(self, request: dict[str, Any]) -> dict[str, str]:
-        key = str(request.get("key", ""))
-        self.desk.act(key, AlarmEvent.ACKNOWLEDGE)
-        state = next(alarm.state for alarm in self.desk.alarms() if alarm.key == key)
-        return {"key": key, "state": state.value}
-
-    def _on_changeover(self, request: dict[str, Any]) -> Changed:
-        """Let another product come from the next part on."""
-        part_number = request.get("part_number")
-        if not isinstance(part_number, str):
-            raise UsageError("changeover: give a part_number, a text")
-        return self.changeovers.change(self._station(request), part_number, by="cli")
-
-    def _on_command_changeover(self, command: wire.Command) -> Changed:
-        """Do the same on an order from afar; a device with one station needs not be told which."""
+    def _on_command(self, command: wire.Command) -> Changed:
+        """Change a station over; a device with one station needs not be told which."""
         name = command.station or (next(iter(self.stations)) if len(self.stations) == 1 else "")
         return self.changeovers.change(name, command.part_number, by="mqtt")
 
     def _answer(self, topic: str, payload: bytes, correlation: bytes) -> None:
         self.uplink.publish_live(topic, payload, qos=1, correlation=correlation)
-
-    def _on_tap(self, request: dict[str, Any]) -> Tapped:
-        """Keep copies of a station's next frames; none ends it."""
-        name, wanted = self._station(request), request.get("frames")
-        path = self.stations[name].path
-        if path.tap is not None:
-            path.tap.stop()
-        if wanted == 0:
-            tap, path.tap = path.tap, None
-            return tap.state() if tap else Tapped("", 0, 0)
-        if not isinstance(wanted, int):
-            raise UsageError("tap: give how many frames, a whole number")
-        moment = clock.iso(time.time_ns())[:19].replace("-", "").replace(":", "")
-        path.tap = FrameTap(self.config.slots_dir(name) / f"frames-{moment}Z", wanted)
-        return path.tap.state()
-
-    def _on_tapped(self, request: dict[str, Any]) -> Tapped:
-        tap = self.stations[self._station(request)].path.tap
-        return tap.state() if tap else Tapped("", 0, 0, "nobody takes frames here")
-
-    def _on_light(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Change the light of a simulated line; without changes its schedule holds again."""
-        name = self._station(request)
-        camera = self.stations[name].camera
-        if not isinstance(camera, simulated.Driver):
-            raise UsageError(f"station {name}: its camera is real: change the light at the station")
-        changes = request.get("changes") or {}
-        camera.set_light(convert(changes, Light, origin="light") if changes else None)
-        return dict(changes)
-
-    def _station(self, request: dict[str, Any]) -> str:
-        name = request.get("station")
-        if name not in self.stations:
-            raise UsageError(f"station {name!r}: unknown; there are {', '.join(self.stations)}")
-        return str(name)
 
     # --- what is said ------------------------------------------------------------------------
 

@@ -138,12 +138,12 @@ def rollback(config: ConfigOption = DEFAULT_PATH, station: StationOption = "") -
 
 @app.command()
 def acknowledge(
-    key: Annotated[str, typer.Argument(help="Of the alarm, e.g. light/press-4.")],
+    key: Annotated[str, typer.Argument(help="Of the alarm, e.g. light/dirt/press-4.")],
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Acknowledge an alarm: say that a person has seen it.
 
-    Example: edge-agent acknowledge light/press-4
+    Example: edge-agent acknowledge light/dirt/press-4
     """
     state = ask(load(config).socket_path, "acknowledge", key=key)["state"]
     print(f"{key} is {state}")

@@ -171,7 +171,7 @@ def test_the_light_is_changed_on_order_and_the_alarm_is_acknowledged(
     agent.cli("install", str(simulated_bundle))
     agent.start()
     agent.until_parts(3)
-    key = f"light/{STATION}"
+    key = f"light/brightness/{STATION}"
     assert agent.cli("light", "level=0.5").stdout == "station line1: light is level 0.5\n"
     agent.until(lambda status: [alarm["key"] for alarm in status["alarms"]] == [key])
     said = re.match(r"light (\d+)% below the baseline", agent.status()["alarms"][0]["text"])
@@ -186,7 +186,7 @@ def test_the_light_is_changed_on_order_and_the_alarm_is_acknowledged(
         (["light", "level=much"], "NAME=VALUE"),
         (["light", "levle=1"], "did you mean level?"),
         (["light", "level=9"], "level"),
-        (["acknowledge", "light/nowhere"], "light/nowhere"),
+        (["acknowledge", "light/dirt/nowhere"], "light/dirt/nowhere"),
     ):
         done = agent.cli(*wrong)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)

@@ -59,10 +59,10 @@ def test_the_story_is_told_and_the_account_is_honest(tmp_path: Path) -> None:
     # The light is dimmed for 2.4 s: those parts are invalid, and few others.
     assert 24 <= account["verdicts"]["invalid"] <= 40
     assert account["caught"] > 0
-    assert account["alarms"]["light/line1"] >= 1
+    assert account["alarms"]["light/brightness/line1"] >= 1
     assert account["latency_ms"]["p50"] <= account["latency_ms"]["p99"]
     assert 0 < account["bytes_per_inspection"] < 400
-    for line in ("dimmed", "alarm light/line1", "broker is killed", "everything is delivered"):
+    for line in ("dimmed", "alarm light/brightness/line1", "broker is killed", "everything is delivered"):
         assert line in done.stdout, line
 
 
