@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
+from typing import Any
 
 import msgspec
 
@@ -103,17 +104,12 @@ def _latency(frame: Frame, looked: Looked) -> Latency:
 
 
 def _lighting(light: LightState, model: LiveModel) -> Lighting:
-    seen, watch = light.statistics, model.watch
+    watch = model.watch
     return Lighting(
         state=light.level.value,
         excess=round(light.excess, 3),
         baseline=watch.baseline.digest[:12] if watch else "",
-        level=round(seen.level, 4),
-        contrast=round(seen.contrast, 3),
-        clipped_dark=round(seen.clipped_dark, 3),
-        clipped_bright=round(seen.clipped_bright, 3),
-        warmth=round(seen.warmth, 3),
-        sharpness=round(seen.sharpness, 2),
+        statistics=_figures(light.statistics),
         causes=tuple(
             LightingCause(
                 cause.kind,
@@ -126,3 +122,13 @@ def _lighting(light: LightState, model: LiveModel) -> Lighting:
             for cause in light.causes
         ),
     )
+
+
+def _figures(statistics: Any) -> dict[str, float]:
+    """Return the figures that are numbers, as they are written."""
+    named = statistics if isinstance(statistics, dict) else msgspec.structs.asdict(statistics)
+    return {
+        name: round(value, 3)
+        for name, value in named.items()
+        if isinstance(value, float) and isfinite(value)
+    }

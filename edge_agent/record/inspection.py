@@ -41,6 +41,8 @@ class Lighting(msgspec.Struct, frozen=True, omit_defaults=True):
         state: `normal`, `warning`, `drifted`, `invalid`, or `unwatched` without a baseline.
         excess: Largest distance from the baseline, in limits.
         baseline: First 12 digits of the baseline's digest.
+        statistics: The frame's figures by name, three decimals; what this scene cannot show is left
+            out.
         causes: What is wrong. Only those of `invalid` make the verdict `invalid`.
     """
 
@@ -54,6 +56,7 @@ class Lighting(msgspec.Struct, frozen=True, omit_defaults=True):
     warmth: float = 0.0
     sharpness: float = 0.0
     causes: tuple[LightingCause, ...] = ()
+    statistics: dict[str, float] = {}
 
 
 class Latency(msgspec.Struct, frozen=True, omit_defaults=True):

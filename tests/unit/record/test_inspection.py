@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.camera.frame import Truth
+from edge_agent.decision.automation import Automation
 from edge_agent.decision.verdict import Cause, Thresholds, Verdict
 from edge_agent.inspection.seen import Box, Finding
 from edge_agent.record.inspection import (
@@ -16,6 +17,7 @@ from edge_agent.record.inspection import (
     InspectionRecord,
     Latency,
     Lighting,
+    LightingCause,
     encode,
     keep_findings,
 )
@@ -43,7 +45,23 @@ FULL = record(
     bundle="bracket 7",
     model="0123456789ab",
     engine="onnx",
-    lighting=Lighting("invalid", 4.2, "ab" * 6, 0.1, 0.2, 0.3, 0.4, 0.5, -0.6),
+    lighting=Lighting(
+        "invalid",
+        4.2,
+        "ab" * 6,
+        0.1,
+        0.2,
+        0.3,
+        0.4,
+        0.5,
+        -0.6,
+        causes=(LightingCause("dirt", "a spot: clean it", 3.0, "px", "left", 0.9),),
+        statistics={"level": -18.0},
+    ),
+    automation=Automation.ASSIST,
+    proposed=Verdict.NG,
+    part_number="4711-B",
+    recipe="bracket B",
     latency_us=Latency(1, 2, 3, 4, 5, {"anomaly": 6}),
     source="/x/1.png",
     truth=Truth("scratch", 12.0, 1.0, 2.0),
@@ -52,11 +70,11 @@ FULL = record(
 FIELDS = {
     "station", "sequence", "part", "time", "wall_ns", "mono_ns", "boot", "verdict", "causes",
     "scores", "thresholds", "bundle", "model", "engine", "lighting", "latency_us", "source",
-    "truth", "findings", "skipped",
+    "truth", "findings", "skipped", "automation", "proposed", "part_number", "recipe",
 }  # fmt: skip
 LIGHTING = {
     "state", "excess", "baseline", "level", "contrast", "clipped_dark", "clipped_bright", "warmth",
-    "sharpness",
+    "sharpness", "causes", "statistics",
 }  # fmt: skip
 
 
@@ -69,6 +87,9 @@ def test_no_field_was_ever_taken_away() -> None:
     }  # fmt: skip
     assert set(written["findings"][0]) >= {"stage", "label", "score", "confidence", "box"}
     assert set(written["findings"][0]["box"]) >= {"x", "y", "width", "height"}
+    assert set(written["lighting"]["causes"][0]) >= {
+        "kind", "text", "size", "unit", "where", "confidence",
+    }  # fmt: skip
     assert set(written["causes"][0]) >= {"kind", "text", "size", "unit"}
     assert set(written["thresholds"]["anomaly"]) >= {"review", "ng"}
     assert set(written["truth"]) >= {"defect", "size_px", "x", "y"}
