@@ -15,6 +15,7 @@ from edge_agent.demo.account import Account
 from edge_agent.demo.workspace import STATION
 
 _COLOURS = {"ok": "green", "ng": "red", "review": "yellow", "invalid": "magenta"}
+_LIGHT_STYLES = {"normal": "green", "warning": "green", "drifted": "yellow"}
 _PLAIN_EVERY_S = 5.0
 
 
@@ -71,7 +72,7 @@ def _state_line(status: dict[str, Any]) -> Text:
     last = station["last"]
     light = last["light"] if last else "-"
     text.append("| light ")
-    text.append(light, style="green" if light in {"normal", "warning"} else "bold red")
+    text.append(light, style=_LIGHT_STYLES.get(light, "bold red"))
     text.append(" | uplink ")
     up = link["connected"]
     text.append("up" if up else "down", style="green" if up else "bold red")
