@@ -27,21 +27,25 @@ CONTENT_TYPE = "application/vnd.edge.batch+ndjson"
 ENCODING = "zstd"
 LIMIT_BYTES = 64 * 2**20
 _Number = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Reason = Literal["evicted", "damaged", "dropped"]
 _WINDOW_LOG_MAX = 23  # 8 MiB: what a decoder must spend on a frame made by a stranger
 
 
-class Loss(msgspec.Struct, frozen=True):
-    """A notice that records of this stream are gone from the device.
+class Loss(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A notice that records are gone from the device.
 
     Attributes:
         first: Number of the first record that is gone.
         last: Number of the last one.
-        reason: `evicted` (the quota was reached) or `damaged` (the disk gave back other bytes).
+        reason: `evicted` (the quota was reached), `damaged` (the disk gave back other bytes) or
+            `dropped` (the disk took nothing for so long that the memory was full).
+        stream: The stream they belong to, where it is not the batch's own but one that ended.
     """
 
     first: _Number
     last: _Number
-    reason: Literal["evicted", "damaged"]
+    reason: Reason
+    stream: Annotated[str, Meta(pattern="^[0-9A-Za-z_-]{0,64}$")] = ""
 
 
 class Header(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

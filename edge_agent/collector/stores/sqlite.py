@@ -203,7 +203,7 @@ def _losses(delivery: Delivery) -> list[dict[str, Any]]:
     return [
         {
             "device": delivery.device,
-            "stream": header.stream,
+            "stream": loss.stream or header.stream,
             "first": loss.first,
             "last": loss.last,
             "reason": loss.reason,
