@@ -33,7 +33,7 @@ from tests.bench.drift.tables import (
 from tests.bench.drift.watching import Job, Trace, run_job
 
 _HEALTHY_STREAM = 5000
-_CHANGES_A_JOB = 13
+_CHANGES_A_JOB = 10
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     frozen: bool = False
     torn: bool = False
     product: Product = Product.SAME
-    frames: int = 400
+    frames: int = 250
     """How long it is watched after it came."""
 
 

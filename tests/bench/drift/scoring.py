@@ -168,6 +168,7 @@ def summarize(outcomes: list[Outcome]) -> Summary:
     told = [o for o in outcomes if o.change == "product, told"]
     found = [o for o in must if o.found]
     delays = [o.delay for o in found if o.delay is not None and "ageing" not in o.change]
+    names = any(o.named for o in outcomes)
     healthy, false = sum(o.healthy for o in outcomes), sum(o.false for o in outcomes)
     return Summary(
         healthy=healthy,
@@ -177,11 +178,13 @@ def summarize(outcomes: list[Outcome]) -> Summary:
         recall=_share(len(found), len(must)),
         delay_p50=float(np.percentile(delays, 50)) if delays else float("nan"),
         delay_p90=float(np.percentile(delays, 90)) if delays else float("nan"),
-        cause=_share(sum(o.right for o in found), len(found)),
-        cause_best=_share(sum(o.best for o in found), len(found)),
+        cause=_share(sum(o.right for o in found), len(found) if names else 0),
+        cause_best=_share(sum(o.best for o in found), len(found) if names else 0),
         may=len(may),
         may_recall=_share(sum(bool(o.found) for o in may), len(may)),
-        may_cause=_share(sum(o.right for o in may if o.found), sum(bool(o.found) for o in may)),
+        may_cause=_share(
+            sum(o.right for o in may if o.found), sum(bool(o.found) for o in may) if names else 0
+        ),
         told=len(told),
         told_raised=sum(bool(o.told) for o in told),
         chatter=sum(o.chatter for o in outcomes),

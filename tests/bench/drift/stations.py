@@ -60,7 +60,7 @@ KINDS = {
     for kind in (
         Kind(name="fixture", width=320, height=240, colour=False, scene="textured"),
         Kind(
-            name="jig", width=480, height=360, colour=True, scene="textured", drawn="photo",
+            name="jig", width=416, height=312, colour=True, scene="textured", drawn="photo",
             other="aliens", part_share=0.42, weight=0.5,
         ),
         Kind(

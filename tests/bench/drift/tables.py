@@ -30,11 +30,15 @@ def show_summaries(console: Console, title: str, groups: dict[str, list[Outcome]
     console.print(table)
 
 
+def _figure(value: float, digits: int) -> str:
+    return "-" if np.isnan(value) else f"{value:.{digits}f}"
+
+
 def _cells(s: Summary) -> list[str]:
     return [
-        f"{s.healthy}", f"{s.false}", f"{s.false_per_100k:.1f}", f"{s.must}", f"{s.recall:.3f}",
-        f"{s.delay_p50:.0f}", f"{s.delay_p90:.0f}", f"{s.cause:.3f}", f"{s.cause_best:.3f}",
-        f"{s.may}", f"{s.may_recall:.2f}", f"{s.may_cause:.2f}", f"{s.told_raised}/{s.told}",
+        f"{s.healthy}", f"{s.false}", f"{s.false_per_100k:.1f}", f"{s.must}", _figure(s.recall, 3),
+        _figure(s.delay_p50, 0), _figure(s.delay_p90, 0), _figure(s.cause, 3),
+        _figure(s.cause_best, 3), f"{s.may}", _figure(s.may_recall, 2), _figure(s.may_cause, 2), f"{s.told_raised}/{s.told}",
         f"{s.chatter}", f"{s.declined}",
     ]  # fmt: skip
 

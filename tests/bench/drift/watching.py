@@ -102,12 +102,12 @@ def run_job(job: Job) -> list[Trace]:
 
 
 def stream_of(station: Station, change: Change, repeat: int, healthy: int) -> tuple[Stream, int]:
-    """Return a stream and its number; the change comes after 120 to 300 frames."""
+    """Return a stream and its number; the change comes after 80 to 160 frames."""
     if change is NOTHING:
         number = 1_000_000 + repeat
         return Stream(station, number, count=healthy), number
     number = 1 + repeat * 1000 + list(BY_NAME).index(change.name)
-    at = int(seeded(station.seed, station.split, str(number), "at").integers(120, 300))
+    at = int(seeded(station.seed, station.split, str(number), "at").integers(80, 160))
     return Stream(station, number, count=at + change.frames, change=change, at=at), number
 
 
