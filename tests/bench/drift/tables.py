@@ -38,8 +38,8 @@ def _cells(s: Summary) -> list[str]:
     return [
         f"{s.healthy}", f"{s.false}", f"{s.false_per_100k:.1f}", f"{s.must}", _figure(s.recall, 3),
         _figure(s.delay_p50, 0), _figure(s.delay_p90, 0), _figure(s.cause, 3),
-        _figure(s.cause_best, 3), f"{s.may}", _figure(s.may_recall, 2), _figure(s.may_cause, 2), f"{s.told_raised}/{s.told}",
-        f"{s.chatter}", f"{s.declined}",
+        _figure(s.cause_best, 3), f"{s.may}", _figure(s.may_recall, 2), _figure(s.may_cause, 2),
+        f"{s.told_raised}/{s.told}", f"{s.chatter}", f"{s.declined}",
     ]  # fmt: skip
 
 
