@@ -289,6 +289,22 @@ def test_alike_neighbours_and_different_lots_are_told_from_the_reference() -> No
     assert alone.band[0] < 0.12 < apart.band[0]
 
 
+@pytest.mark.parametrize("score", [0.0, 0.5, 1.5])
+def test_a_reference_of_equal_scores_is_one_all_the_same(score: float) -> None:
+    watch = OutputWatch("x", parts=300)
+    assert set(feed(watch, np.full(3000, score))) == {""}
+    assert watch.reference is not None
+    assert len(watch.reference.marks) == 1
+    assert feed(watch, np.full(300, score + 0.1), begin=3000)[-1]
+
+
+def test_parts_that_came_all_at_once_have_a_takt() -> None:
+    watch = OutputWatch("x", parts=200)
+    feed(watch, scores_of(normal(120, 400)), takt_s=0.0)
+    assert watch.reference is not None
+    assert watch.reference.takt_s > 0
+
+
 # --- cost ----------------------------------------------------------------------------------------
 
 
