@@ -1,7 +1,7 @@
 """What a person sees of a lighting baseline: `edge-agent baseline show --out PNG`.
 
-The verb finds `draw` by the entry-point group `edge_agent.pictures`: `edge_agent` imports nothing of
-this package.
+The verb finds `draw` by the entry-point group `edge_agent.pictures`: `edge_agent` imports nothing
+of this package.
 """
 
 from __future__ import annotations
