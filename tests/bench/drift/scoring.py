@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.bench.drift.changes import Change, Expect, expected
+from tests.bench.drift.images import Split
 from tests.bench.drift.stations import KINDS
 from tests.bench.drift.watching import Trace
 
@@ -40,6 +41,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     seed: int
+    split: Split
     number: int
     change: str
     expect: Expect
@@ -90,8 +92,8 @@ def score(trace: Trace, flag: Bools, said: dict[int, tuple[str, ...]]) -> Outcom
     after = flag[healthy:]
     reason = next((trace.monitors[k] for k in change.kinds if k in trace.monitors), "")
     return Outcome(
-        kind=trace.kind, seed=trace.seed, number=trace.number, change=change.name, expect=expect,
-        at=trace.at, healthy=healthy, false=len(raised), false_kinds=tuple(false_kinds),
+        kind=trace.kind, seed=trace.seed, split=trace.split, number=trace.number,
+        change=change.name, expect=expect, at=trace.at, healthy=healthy, false=len(raised), false_kinds=tuple(false_kinds),
         false_at=tuple(raised), disturbed=sum(bool(_near(trace.disturbed, i)) for i in raised),
         told=len(rises(after)) if expect is Expect.NOTHING else 0,
         found=None if expect is Expect.NOTHING else in_time,

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.drift.changes import CHANGES, Expect
+from tests.bench.drift.images import Split
 from tests.bench.drift.scoring import Outcome, Summary, change_of, is_textured, summarize
 from tests.bench.drift.stations import KINDS
 from tests.bench.drift.watching import Trace
@@ -90,6 +91,8 @@ def troubles(o: Outcome) -> list[str]:
     """Say what went wrong in a stream, a line each."""
     repeat = (o.number - 1_000_000) if o.change == "none" else o.number // 1000
     replay = f'--replay {o.kind} "{o.change}" {o.seed}' + (f" --repeat {repeat}" if repeat else "")
+    replay += f" --split {o.split}" if o.split is not Split.TUNE else ""
+    replay += f" --healthy {o.healthy}" if o.change == "none" else ""
     lines = []
     if o.false:
         kinds = ", ".join(f"{k} at {i}" for k, i in zip(o.false_kinds, o.false_at, strict=True))
