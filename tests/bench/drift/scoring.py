@@ -93,7 +93,8 @@ def score(trace: Trace, flag: Bools, said: dict[int, tuple[str, ...]]) -> Outcom
     reason = next((trace.monitors[k] for k in change.kinds if k in trace.monitors), "")
     return Outcome(
         kind=trace.kind, seed=trace.seed, split=trace.split, number=trace.number,
-        change=change.name, expect=expect, at=trace.at, healthy=healthy, false=len(raised), false_kinds=tuple(false_kinds),
+        change=change.name, expect=expect, at=trace.at, healthy=healthy,
+        false=len(raised), false_kinds=tuple(false_kinds),
         false_at=tuple(raised), disturbed=sum(bool(_near(trace.disturbed, i)) for i in raised),
         told=len(rises(after)) if expect is Expect.NOTHING else 0,
         found=None if expect is Expect.NOTHING else in_time,

@@ -130,6 +130,9 @@ def build(kind: Kind, seed: int, split: Split) -> Station:
     lit = fields.left + fields.right + fields.ambient
     grey = scene if scene.ndim == 2 else scene.mean(axis=2)
     level = float(rng.uniform(0.6, 0.75)) / float(np.percentile((grey * lit)[::4, ::4], 99.0))
+    if kind.scene == "full":
+        # What is seen where no part is: anything from a dark conveyor to a bright plate.
+        scene *= np.float32(rng.uniform(0.25, 1.0))
     parts, others = _draw_parts(kind, split, rng)
     if kind.scene != "web":
         exposure = 0.12 if kind.scene == "plate" else float(rng.uniform(0.25, 0.35))
