@@ -6,38 +6,27 @@ Invariants:
    either in the journal only (`number > sealed`) or in a batch (`number <= sealed`).
 2. A batch number is given once per stream, in order, without holes; its bytes never change.
 3. A loss notice is kept until a batch that carries it is acknowledged.
+4. Every row has a checksum, for SQLite has none of its own: what the disk gives back otherwise is
+   told (`Damaged`) and never sent.
 """
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
-from typing import TYPE_CHECKING, Literal
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from edge_agent.spool import batch as layout
+from edge_agent.spool import rows
+from edge_agent.spool.rows import BatchRow, Damaged, LaneRow, LossRow, guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 _LOSSES_PER_BATCH = 64
-_TABLES = """
-CREATE TABLE IF NOT EXISTS lanes (
-    name TEXT PRIMARY KEY, kind TEXT NOT NULL, stream TEXT NOT NULL UNIQUE,
-    sealed INTEGER NOT NULL, batches INTEGER NOT NULL,
-    evicted INTEGER NOT NULL, damaged INTEGER NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS batches (
-    stream TEXT NOT NULL, batch INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-    data BLOB NOT NULL, PRIMARY KEY (stream, batch)
-) STRICT;
-CREATE TABLE IF NOT EXISTS losses (
-    id INTEGER PRIMARY KEY, stream TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-    reason TEXT NOT NULL, carried INTEGER
-) STRICT;
-"""
 
 
 class SealedBatch(msgspec.Struct, frozen=True):
@@ -75,28 +64,6 @@ class SealedBatch(msgspec.Struct, frozen=True):
         return layout.ENCODING
 
 
-class LaneRow(msgspec.Struct):
-    """A lane as the database knows it.
-
-    Attributes:
-        name: The lane's name.
-        kind: What its records are.
-        stream: Its stream id.
-        sealed: Number of the last record that is in a batch (or known to be lost).
-        batches: Number of the last batch.
-        evicted: Records evicted since the spool was new.
-        damaged: Records lost to damage since the spool was new.
-    """
-
-    name: str
-    kind: str
-    stream: str
-    sealed: int
-    batches: int
-    evicted: int
-    damaged: int
-
-
 class Holding(msgspec.Struct):
     """What is waiting in one stream."""
 
@@ -112,38 +79,87 @@ class Database:
         """Open or make the file.
 
         Raises:
-            sqlite3.Error: It cannot be opened, or is no such database.
+            Damaged: It is no such database, or not whole.
+            sqlite3.Error: It cannot be opened.
         """
+        was_left_open = path.with_name(path.name + "-wal").exists()
         self._sql = sqlite3.connect(
             path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=64
         )
+        try:
+            with guarded():
+                self._prepare(check=was_left_open)
+        except BaseException:
+            self._sql.close()
+            raise
+
+    def _prepare(self, *, check: bool) -> None:
+        self._sql.text_factory = rows.text
+        self._sql.execute(
+            "PRAGMA page_size = 1024"
+        )  # a small batch costs as many pages as it needs
         self._sql.execute("PRAGMA journal_mode = WAL")
         self._sql.execute("PRAGMA synchronous = FULL")
+        self._sql.execute("PRAGMA wal_autocheckpoint = 1000")
         self._sql.execute("PRAGMA journal_size_limit = 1048576")
-        self._sql.executescript(_TABLES)
+        self._sql.execute("PRAGMA cell_size_check = ON")
+        tables = self._sql.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables == 0:
+            with self._transaction():
+                for table in rows.TABLES:
+                    self._sql.execute(table)
+                self._sql.execute(f"PRAGMA user_version = {rows.LAYOUT}")
+        elif self._sql.execute("PRAGMA user_version").fetchone()[0] != rows.LAYOUT:
+            raise Damaged("its layout is not known")
+        elif check:
+            (said,) = self._sql.execute("PRAGMA quick_check(1)").fetchone()
+            if said != "ok":
+                raise Damaged(" ".join(str(said).split()))
 
     def close(self) -> None:
         """Close the file."""
         self._sql.close()
 
-    def lane(self, name: str, kind: str) -> LaneRow:
-        """Return a lane; a new one gets a new stream id."""
-        columns = "name, kind, stream, sealed, batches, evicted, damaged"
-        self._sql.execute(
-            f"INSERT INTO lanes ({columns}) VALUES (?, ?, ?, 0, 0, 0, 0)"  # noqa: S608 - constant
-            " ON CONFLICT (name) DO UPDATE SET kind = excluded.kind",
-            (name, kind, secrets.token_hex(8)),
-        )
-        query = f"SELECT {columns} FROM lanes WHERE name = ?"  # noqa: S608 - constant
-        return LaneRow(*self._sql.execute(query, (name,)).fetchone())
+    # --- lanes -------------------------------------------------------------------------------
 
-    def holding(self, stream: str) -> Holding:
-        """Count what is waiting in a stream."""
+    def lanes(self) -> list[LaneRow]:
+        """Return all lanes.
+
+        Raises:
+            Damaged: One of them does not hold.
+        """
+        with guarded():
+            found = self._sql.execute(f"SELECT {rows.LANE_COLUMNS} FROM lanes ORDER BY slot")  # noqa: S608 - constant
+            return [rows.lane(values) for values in found]
+
+    def add_lane(self, name: str, kind: str, *, stream: str) -> LaneRow:
+        """Make a lane."""
+        with guarded(), self._transaction():
+            (slot,) = self._sql.execute("SELECT coalesce(max(slot), 0) + 1 FROM lanes").fetchone()
+            row = LaneRow(slot, name, kind, stream)
+            self._keep(row)
+        return row
+
+    def keep_lane(self, row: LaneRow) -> None:
+        """Write a lane as it is given."""
+        with guarded(), self._transaction():
+            self._keep(row)
+
+    def remove_lane(self, row: LaneRow) -> None:
+        """Forget a lane that holds nothing."""
+        with guarded(), self._transaction():
+            self._sql.execute("DELETE FROM lanes WHERE slot = ?", (row.slot,))
+
+    def holding(self, row: LaneRow) -> Holding:
+        """Count what is waiting in a lane."""
         query = (
             "SELECT count(*), coalesce(sum(last - first + 1), 0), coalesce(sum(length(data)), 0)"
-            " FROM batches WHERE stream = ?"
+            " FROM batches WHERE id BETWEEN ? AND ?"
         )
-        return Holding(*self._sql.execute(query, (stream,)).fetchone())
+        with guarded():
+            return Holding(*self._sql.execute(query, rows.ids(row)).fetchone())
+
+    # --- records in --------------------------------------------------------------------------
 
     def seal(
         self, lane: LaneRow, first: int, records: Sequence[bytes], *, level: int
@@ -156,7 +172,10 @@ class Database:
         last = first + len(records) - 1
         gap = first - lane.sealed - 1
         number = lane.batches + 1
-        with self._transaction():
+        after = msgspec.structs.replace(
+            lane, sealed=last, batches=number, damaged=lane.damaged + gap
+        )
+        with guarded(), self._transaction():
             if gap:
                 self._note_loss(lane.stream, lane.sealed + 1, first - 1, "damaged")
             header = layout.Header(
@@ -170,106 +189,165 @@ class Database:
                 lost=self._carry_losses(lane.stream, number),
             )
             data = layout.encode(header, records, level=level)
-            self._sql.execute(
-                "INSERT INTO batches (stream, batch, first, last, data) VALUES (?, ?, ?, ?, ?)",
-                (lane.stream, number, first, last, data),
-            )
-            self._sql.execute(
-                "UPDATE lanes SET sealed = ?, batches = ?, damaged = damaged + ? WHERE name = ?",
-                (last, number, gap, lane.name),
-            )
-        lane.sealed, lane.batches, lane.damaged = last, number, lane.damaged + gap
+            if lane.floor == lane.sealed:  # nothing waits: what is gone before this is told
+                after.floor = first - 1
+            self._put(rows.id_of(lane, number), BatchRow(lane.stream, number, first, last, data))
+            self._keep(after)
+        rows.assign(lane, after)
         return SealedBatch(lane.kind, lane.stream, number, first, last, data)
 
-    def write_off(self, lane: LaneRow, last: int) -> None:
-        """Note that the records up to `last` which are not sealed are lost to damage."""
+    def write_off(self, lane: LaneRow, last: int, reason: layout.Reason) -> None:
+        """Note that the records up to `last` which are not sealed are lost."""
         gap = last - lane.sealed
-        with self._transaction():
-            self._note_loss(lane.stream, lane.sealed + 1, last, "damaged")
-            self._sql.execute(
-                "UPDATE lanes SET sealed = ?, damaged = damaged + ? WHERE name = ?",
-                (last, gap, lane.name),
-            )
-        lane.sealed, lane.damaged = last, lane.damaged + gap
+        after = msgspec.structs.replace(lane, sealed=last)
+        if lane.floor == lane.sealed:
+            after.floor = last
+        if reason == "dropped":
+            after.dropped += gap
+        else:
+            after.damaged += gap
+        with guarded(), self._transaction():
+            self._note_loss(lane.stream, lane.sealed + 1, last, reason)
+            self._keep(after)
+        rows.assign(lane, after)
+
+    def note_losses(self, losses: Iterable[tuple[str, layout.Loss]]) -> None:
+        """Keep notices for the batches of the streams that are to carry them."""
+        with guarded(), self._transaction():
+            for carrier, loss in losses:
+                self._insert_loss(LossRow(carrier, loss.stream, loss.first, loss.last, loss.reason))
+
+    def take_over(self, lane: LaneRow, batches: Iterable[BatchRow]) -> None:
+        """Take over batches of the lane's stream from another file, as they are."""
+        with guarded(), self._transaction():
+            for row in batches:
+                self._put(rows.id_of(lane, row.batch), row)
+
+    # --- batches out -------------------------------------------------------------------------
 
     def pending(self, lane: LaneRow, *, after: int, limit: int) -> list[SealedBatch]:
-        """Return the oldest batches of a lane whose number is above `after`."""
-        rows = self._sql.execute(
-            "SELECT stream, batch, first, last, data FROM batches"
-            " WHERE stream = ? AND batch > ? ORDER BY batch LIMIT ?",
-            (lane.stream, after, limit),
-        )
-        return [SealedBatch(lane.kind, *row) for row in rows]
+        """Return the oldest batches of a lane whose number is above `after`.
 
-    def acknowledge(self, stream: str, ranges: Sequence[tuple[int, int]]) -> Holding:
-        """Forget batches (first and last number of each range); return what that freed."""
+        Raises:
+            Damaged: One of them is not what was sealed.
+        """
+        low, high = rows.ids(lane)
+        with guarded():
+            found = self._sql.execute(
+                f"SELECT {rows.BATCH_COLUMNS} FROM batches WHERE id BETWEEN ? AND ?"  # noqa: S608 - constant
+                " ORDER BY id LIMIT ?",
+                (low + after, high, limit),
+            )
+            good = [rows.batch(values) for values in found]
+        return [SealedBatch(lane.kind, r.stream, r.batch, r.first, r.last, r.data) for r in good]
+
+    def acknowledge(self, lane: LaneRow, ranges: Sequence[tuple[int, int]]) -> Holding:
+        """Forget batches (first and last number of each range); return what that freed.
+
+        This is not synced: a power cut brings a batch back at most, and it is sent again.
+        """
         freed = Holding()
-        with self._transaction():
-            for low, high in ranges:
-                rows = self._sql.execute(
-                    "DELETE FROM batches WHERE stream = ? AND batch BETWEEN ? AND ?"
-                    " RETURNING last - first + 1, length(data)",
-                    (stream, low, high),
-                ).fetchall()
-                freed.batches += len(rows)
-                freed.records += sum(row[0] for row in rows)
-                freed.bytes += sum(row[1] for row in rows)
-                self._sql.execute(
-                    "DELETE FROM losses WHERE stream = ? AND carried BETWEEN ? AND ?",
-                    (stream, low, high),
-                )
+        after = msgspec.structs.replace(lane)
+        with guarded():
+            self._sql.execute("PRAGMA synchronous = NORMAL")
+            try:
+                with self._transaction():
+                    for low, high in ranges:
+                        found = self._sql.execute(
+                            "DELETE FROM batches WHERE id BETWEEN ? AND ?"
+                            " RETURNING last - first + 1, length(data)",
+                            (rows.id_of(lane, low), rows.id_of(lane, high)),
+                        ).fetchall()
+                        freed.batches += len(found)
+                        freed.records += sum(row[0] for row in found)
+                        freed.bytes += sum(row[1] for row in found)
+                        self._sql.execute(
+                            "DELETE FROM losses WHERE carrier = ? AND carried BETWEEN ? AND ?",
+                            (lane.stream, low, high),
+                        )
+                    after.floor = self._floor(lane)
+                    if after.floor != lane.floor:
+                        self._keep(after)
+            finally:
+                self._sql.execute("PRAGMA synchronous = FULL")
+        rows.assign(lane, after)
         return freed
 
     def evict_oldest(self, lane: LaneRow) -> Holding:
         """Drop the lane's oldest batch and note the loss; return what that freed."""
-        with self._transaction():
+        with guarded(), self._transaction():
             row = self._sql.execute(
-                "DELETE FROM batches WHERE (stream, batch) IN (SELECT stream, batch FROM batches"
-                " WHERE stream = ? ORDER BY batch LIMIT 1) RETURNING batch, first, last,"
-                " length(data)",
-                (lane.stream,),
+                "DELETE FROM batches WHERE id IN (SELECT id FROM batches"
+                " WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1)"
+                " RETURNING batch, first, last, length(data)",
+                rows.ids(lane),
             ).fetchone()
             if row is None:
                 return Holding()
             batch, first, last, size = row
             self._sql.execute(  # what it would have told must be told by another
-                "UPDATE losses SET carried = NULL WHERE stream = ? AND carried = ?",
+                "UPDATE losses SET carried = NULL WHERE carrier = ? AND carried = ?",
                 (lane.stream, batch),
             )
             self._note_loss(lane.stream, first, last, "evicted")
             count = last - first + 1
-            self._sql.execute(
-                "UPDATE lanes SET evicted = evicted + ? WHERE name = ?", (count, lane.name)
-            )
-        lane.evicted += count
+            after = msgspec.structs.replace(lane, evicted=lane.evicted + count)
+            after.floor = self._floor(lane)
+            self._keep(after)
+        rows.assign(lane, after)
         return Holding(1, count, size)
 
-    def _note_loss(
-        self, stream: str, first: int, last: int, reason: Literal["evicted", "damaged"]
-    ) -> None:
-        """Keep a loss notice; one that adjoins the newest grows it."""
-        grown = self._sql.execute(
-            "UPDATE losses SET last = ? WHERE stream = ? AND last = ? AND reason = ?"
-            " AND carried IS NULL",
-            (last, stream, first - 1, reason),
+    # --- inside ------------------------------------------------------------------------------
+
+    def _keep(self, row: LaneRow) -> None:
+        marks = ", ".join("?" * (len(LaneRow.__struct_fields__) + 1))
+        self._sql.execute(
+            f"REPLACE INTO lanes ({rows.LANE_COLUMNS}) VALUES ({marks})",  # noqa: S608 - constant
+            rows.checked(msgspec.structs.astuple(row)),
         )
-        if grown.rowcount == 0:
-            self._sql.execute(
-                "INSERT INTO losses (stream, first, last, reason) VALUES (?, ?, ?, ?)",
-                (stream, first, last, reason),
-            )
+
+    def _put(self, row_id: int, row: BatchRow) -> None:
+        self._sql.execute(
+            f"INSERT INTO batches (id, {rows.BATCH_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant
+            (row_id, *rows.checked(msgspec.structs.astuple(row))),
+        )
+
+    def _floor(self, lane: LaneRow) -> int:
+        """Return the number below which nothing waits."""
+        query = "SELECT first FROM batches WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1"
+        found = self._sql.execute(query, rows.ids(lane)).fetchone()
+        return int(found[0]) - 1 if found else lane.sealed
+
+    def _note_loss(self, stream: str, first: int, last: int, reason: layout.Reason) -> None:
+        """Keep a loss notice; one that adjoins the newest grows it."""
+        found = self._sql.execute(
+            "SELECT id, first FROM losses WHERE carrier = ? AND last = ? AND reason = ?"
+            " AND of = '' AND carried IS NULL",
+            (stream, first - 1, reason),
+        ).fetchone()
+        if found is not None:
+            self._sql.execute("DELETE FROM losses WHERE id = ?", (found[0],))
+            first = found[1]
+        self._insert_loss(LossRow(stream, "", first, last, reason))
+
+    def _insert_loss(self, row: LossRow) -> None:
+        self._sql.execute(
+            f"INSERT INTO losses ({rows.LOSS_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant
+            rows.checked(msgspec.structs.astuple(row)),
+        )
 
     def _carry_losses(self, stream: str, batch: int) -> tuple[layout.Loss, ...]:
         """Take the notices that no batch carries yet into this one."""
-        rows = self._sql.execute(
-            "SELECT id, first, last, reason FROM losses WHERE stream = ? AND carried IS NULL"
-            " ORDER BY id LIMIT ?",
+        found = self._sql.execute(
+            f"SELECT id, {rows.LOSS_COLUMNS} FROM losses WHERE carrier = ? AND carried IS NULL"  # noqa: S608 - constant
+            " ORDER BY first, id LIMIT ?",
             (stream, _LOSSES_PER_BATCH),
         ).fetchall()
+        losses = [rows.loss(values[1:]) for values in found]
         self._sql.executemany(
-            "UPDATE losses SET carried = ? WHERE id = ?", [(batch, row[0]) for row in rows]
+            "UPDATE losses SET carried = ? WHERE id = ?", [(batch, values[0]) for values in found]
         )
-        return tuple(layout.Loss(*row[1:]) for row in rows)
+        return tuple(layout.Loss(row.first, row.last, row.reason, row.of) for row in losses)
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._sql.execute)
@@ -285,4 +363,15 @@ class _Transaction:
         self._execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._execute("ROLLBACK" if kind else "COMMIT")
+        if kind is None:
+            try:
+                self._execute("COMMIT")
+            except sqlite3.Error:
+                self._roll_back()
+                raise
+        else:
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):  # some failures have rolled back already
+            self._execute("ROLLBACK")

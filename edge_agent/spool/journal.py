@@ -2,35 +2,32 @@
 
 Layout of a segment, little-endian:
 
-    segment = magic (8 bytes) stream (16 bytes, ASCII hex) CRC-32 of both (u32) frame*
+    segment = magic (8 bytes) stream (16 bytes, ASCII hex) base (u64) CRC-32 of these (u32) frame*
     frame   = length (u32) checksum (u32) number (u64) record (length bytes)
 
-The checksum is the CRC-32 of the record, begun with both halves of its number (XOR). A frame that
-ends beyond the file was being written when the process or the power went: it is torn, its append
-never returned or was not synced, and it is dropped. A frame that is whole but fails its checksum is
-damaged: its record is lost, and the reader goes on with the next frame that holds.
+The base is the number of the last record before this segment: it says how far the database must
+have come. The checksum is the CRC-32 of the record, begun with both halves of its number (XOR).
+
+A frame that ends beyond the file was being written when the process or the power went: it is torn,
+its append never returned or was not synced, and it is dropped. A frame that is whole but fails its
+checksum is damaged: its record is lost, and the reader goes on with the next frame that holds.
 """
 
 from __future__ import annotations
 
-import os
 import struct
-from typing import TYPE_CHECKING
 from zlib import crc32
 
 import msgspec
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-MAGIC = b"EDGEJNL1"
+MAGIC = b"EDGEJNL2"
 RECORD_LIMIT_BYTES = 2**20
 _FRAME = struct.Struct("<IIQ")
 _pack = _FRAME.pack
 _NUMBER = struct.Struct("<Q")
 _CHECKSUM = struct.Struct("<I")
 _STREAM_BYTES = 16
-HEAD_BYTES = len(MAGIC) + _STREAM_BYTES + 4
+HEAD_BYTES = len(MAGIC) + _STREAM_BYTES + _NUMBER.size + _CHECKSUM.size
 _RESYNC_WITHIN = 1_000_000  # records that damage may span before the rest counts as gone
 
 
@@ -54,12 +51,20 @@ class Content(msgspec.Struct, frozen=True):
         runs: The records, cut where damage left a hole.
         torn_bytes: Bytes at the end that are no whole frame.
         damaged_tail: Whole frames after the last good one that fail their checksum.
+        base: Number of the last record before this segment; 0 if the head is torn or damaged.
     """
 
     stream: str
     runs: list[Run]
     torn_bytes: int = 0
     damaged_tail: int = 0
+    base: int = 0
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether it holds something that was written and cannot be read any more."""
+        headless = not self.stream and bool(self.runs)
+        return headless or len(self.runs) > 1 or self.damaged_tail > 0
 
 
 def frame(number: int, record: bytes) -> bytes:
@@ -69,7 +74,7 @@ def frame(number: int, record: bytes) -> bytes:
 
 def parse(data: bytes) -> Content:
     """Read a segment, whatever happened to it."""
-    stream = _stream_of(data[:HEAD_BYTES])
+    stream, base = _read_head(data[:HEAD_BYTES])
     runs: list[Run] = []
     at, expected = HEAD_BYTES, 0
     while at < len(data):
@@ -78,7 +83,7 @@ def parse(data: bytes) -> Content:
             step = _next_frame(data, at, expected)
             if step is None:
                 torn = len(data) - at
-                return Content(stream, runs, torn, _whole_frames(data, at))
+                return Content(stream, runs, torn, _whole_frames(data, at), base)
             at = step
             continue
         number, record = found
@@ -87,22 +92,23 @@ def parse(data: bytes) -> Content:
         runs[-1].records.append(record)
         expected = number + 1
         at += _FRAME.size + len(record)
-    return Content(stream, runs)
+    return Content(stream, runs, base=base)
 
 
-def head(stream: str) -> bytes:
+def head(stream: str, base: int = 0) -> bytes:
     """Write the head of a segment."""
-    text = MAGIC + stream.encode("ascii")
+    text = MAGIC + stream.encode("ascii") + _NUMBER.pack(base)
     return text + _CHECKSUM.pack(crc32(text))
 
 
-def _stream_of(data: bytes) -> str:
-    """Return the stream that a head names, if the head holds."""
+def _read_head(data: bytes) -> tuple[str, int]:
+    """Return stream and base of a head; nothing and 0 if it does not hold."""
     text = data[: -_CHECKSUM.size]
     whole = len(data) == HEAD_BYTES and text.startswith(MAGIC)
     if not whole or _CHECKSUM.pack(crc32(text)) != data[-_CHECKSUM.size :]:
-        return ""
-    return text[len(MAGIC) :].decode("ascii")
+        return "", 0
+    name = text[len(MAGIC) : -_NUMBER.size]
+    return name.decode("ascii"), _NUMBER.unpack(text[-_NUMBER.size :])[0]
 
 
 def _frame_at(data: bytes, at: int) -> tuple[int, bytes] | None:
@@ -139,61 +145,3 @@ def _whole_frames(data: bytes, at: int) -> int:
             break
         count += 1
     return count
-
-
-class Segment:
-    """A segment that is being written. One writer at a time; the file is made at once.
-
-    Attributes:
-        records: Frames written.
-        last: Number of the last record; 0 before the first.
-        size: Bytes written, the head included: where the next frame goes.
-        started_ns: Monotonic time when the sealing thread first saw a frame; 0 before that.
-    """
-
-    def __init__(self, path: Path, *, stream: str) -> None:
-        """Make the file.
-
-        Raises:
-            OSError: It cannot be made.
-        """
-        self.path = path
-        self.stream = stream
-        self.records = 0
-        self.last = 0
-        self.size = HEAD_BYTES
-        self.synced = HEAD_BYTES
-        self.started_ns = 0
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-        os.pwrite(self._fd, head(stream), 0)
-
-    def write(self, number: int, record: bytes) -> None:
-        """Write one frame at the end; on failure the end stays where it was.
-
-        Raises:
-            OSError: The disk is full or gone; nothing was added.
-        """
-        data = frame(number, record)
-        if os.pwrite(self._fd, data, self.size) != len(data):
-            os.ftruncate(self._fd, self.size)  # what a short write left is not a frame
-            raise OSError(28, os.strerror(28))
-        self.size += len(data)
-        self.records += 1
-        self.last = number
-
-    def sync(self) -> None:
-        """Bring what was written to the disk, if anything was."""
-        end = self.size
-        if end != self.synced:
-            os.fdatasync(self._fd)
-            self.synced = end
-
-    def read(self) -> bytes:
-        """Return the whole segment as it is now."""
-        return os.pread(self._fd, self.size, 0)
-
-    def close(self) -> None:
-        """Close the file and leave it there."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1

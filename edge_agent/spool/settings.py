@@ -52,6 +52,16 @@ class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             extra={"unit": "bytes"},
         ),
     ] = 256 * 2**20
+    memory_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**30,
+            description="Memory for records that the disk does not take (full, read-only, gone): "
+            "verdicts go out meanwhile, and an alarm says so. With 0 such a part is `invalid`.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 8 * 2**20
     zstd_level: Annotated[
         int, Meta(ge=1, le=19, description="Compression of a batch: higher is smaller and slower.")
     ] = 6

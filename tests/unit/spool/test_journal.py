@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.spool import journal
+from edge_agent.spool.segment import Segment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,7 @@ DATA = journal.head(STREAM) + b"".join(
 
 
 def test_a_segment_reads_back(tmp_path: Path) -> None:
-    segment = journal.Segment(tmp_path / "s", stream=STREAM)
+    segment = Segment(tmp_path / "s", stream=STREAM)
     for number, record in enumerate(RECORDS, 11):
         segment.write(number, record)
     segment.sync()

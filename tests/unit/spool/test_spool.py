@@ -6,13 +6,16 @@ import signal
 import sqlite3
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from edge_agent.errors import SpoolError
 from edge_agent.spool import batch, journal
 from edge_agent.spool.database import Database
+from edge_agent.spool.segment import Segment
 from edge_agent.spool.settings import SpoolSettings
 from edge_agent.spool.spool import Lane, Spool
 
@@ -46,6 +49,13 @@ def records(spool: Spool, lane: str = "inspections") -> dict[int, bytes]:
     return found
 
 
+def open_segment(spool: Spool) -> Segment:
+    """The segment that takes the inspections now."""
+    segment = spool._sealing.ends["inspections"].segment
+    assert segment is not None
+    return segment
+
+
 def eventually(condition: Callable[[], bool], within_s: float = 5.0) -> None:
     end = time.monotonic() + within_s
     while not condition():
@@ -59,15 +69,10 @@ def _nothing(*, force: bool) -> None:
 
 def crash(spool: Spool) -> None:
     """Let go of a spool as a killed process does: nothing is sealed, nothing is told."""
-    spool._round = _nothing  # type: ignore[method-assign]  # the thread does nothing more
-    spool._stopping = True
-    spool._wake.set()
+    spool._sealing._round = _nothing  # type: ignore[method-assign]  # it does nothing more
+    spool._sealing.stop()
     spool._thread.join()
-    spool._database.close()
-    for end in spool._lanes.values():
-        for segment in (*end.retired, end.segment, end.spare):
-            segment.close()
-    os.close(spool._guard)
+    spool._sealing.close()
 
 
 def test_each_lane_counts_for_itself(spool: Spool) -> None:
@@ -120,20 +125,27 @@ def test_appended_is_kept(tmp_path: Path) -> None:
     again.close()
 
 
-def test_numbers_have_no_holes_when_the_disk_is_full(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, LANES, QUIET)
-    spool.append("inspections", b"before")
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size: what the disk takes of a write is then cut short."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    size = spool._lanes["inspections"].segment.size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
-        for room in (0, 1, 16, 200):  # nothing fits; a part of the head; the head; a part of it
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, hard))
-            with pytest.raises(SpoolError, match="free the disk"):
-                spool.append("inspections", b"y" * 1000)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_without_memory_what_the_disk_does_not_take_is_refused(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(QUIET, memory_bytes=0)
+    spool = Spool(tmp_path, LANES, settings)
+    spool.append("inspections", b"before")
+    size = open_segment(spool).size
+    for room in (0, 1, 16, 200):  # nothing fits; a part of the head; the head; a part of it
+        with files_of_at_most(size + room), pytest.raises(SpoolError, match="free the disk"):
+            spool.append("inspections", b"y" * 1000)
     assert spool.append("inspections", b"after") == 2
     crash(spool)
     again = Spool(tmp_path, LANES, QUIET)
@@ -142,11 +154,53 @@ def test_numbers_have_no_holes_when_the_disk_is_full(tmp_path: Path) -> None:
     again.close()
 
 
+def test_numbers_have_no_holes_when_the_disk_is_full(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, LANES, QUIET)
+    spool.append("inspections", b"before")
+    with files_of_at_most(open_segment(spool).size + 16):
+        for index in range(3):
+            assert spool.append("inspections", b"meanwhile %d" % index) == 0
+        eventually(lambda: "3 records wait in memory" in spool.stats().error)
+        assert spool.stats().lanes["inspections"].in_memory == 3
+        assert spool.backlog().records == 4
+    eventually(lambda: spool.append("inspections", b"after") > 0)
+    spool.flush()
+    kept = records(spool)
+    assert [kept[number] for number in range(1, 5)] == [
+        b"before", b"meanwhile 0", b"meanwhile 1", b"meanwhile 2"
+    ]  # fmt: skip
+    assert set(list(kept.values())[4:]) == {b"after"}
+    assert list(kept) == list(range(1, len(kept) + 1))
+    assert spool.stats().error == ""
+    spool.close()
+
+
+def test_what_found_no_room_in_memory_has_a_notice(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(QUIET, memory_bytes=1000)
+    spool = Spool(tmp_path, LANES, settings)
+    spool.append("inspections", b"before")
+    with files_of_at_most(open_segment(spool).size + 16):
+        for index in range(10):
+            assert spool.append("inspections", b"%d" % index * 136) == 0  # 200 bytes with its place
+        assert spool.append("alarms", b"a" * 136) == 0
+    spool.flush()
+    kept = records(spool)
+    assert sorted(kept) == [1, 8, 9, 10, 11]
+    assert kept[8] == b"6" * 136
+    spool.append("inspections", b"tells")
+    spool.flush()
+    headers = [batch.decode(each.data)[0] for each in spool.pending("inspections", limit=99)]
+    assert [loss for h in headers for loss in h.lost] == [batch.Loss(2, 7, "dropped")]
+    assert spool.stats().lanes["inspections"].dropped == 6
+    assert records(spool, "alarms") == {1: b"a" * 136}
+    spool.close()
+
+
 def test_sealed_once_when_the_segment_outlives_its_commit(tmp_path: Path) -> None:
     spool = Spool(tmp_path, LANES, QUIET)
     for index in range(20):
         spool.append("inspections", b"%d" % index)
-    path = spool._lanes["inspections"].segment.path
+    path = open_segment(spool).path
     copy = path.read_bytes()
     spool.flush()
     assert not path.exists()
@@ -168,7 +222,7 @@ def test_sealed_once_when_the_segment_outlives_its_commit(tmp_path: Path) -> Non
 def test_a_segment_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(tmp_path, LANES, QUIET)
     spool.append("inspections", b"a")
-    path = spool._lanes["inspections"].segment.path
+    path = open_segment(spool).path
 
     def full(*_: object, **__: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
@@ -198,7 +252,7 @@ def test_a_segment_holds_one_streams_records_in_order(tmp_path: Path) -> None:
 
 
 def test_the_path_waits_for_nobody(spool: Spool) -> None:
-    with spool._database_lock:  # a commit that takes forever
+    with spool._sealing.database_lock:  # a commit that takes forever
         began = time.monotonic()
         for _ in range(2000):
             spool.append("inspections", b"x" * 200)
@@ -212,7 +266,7 @@ def test_a_torn_tail_is_dropped_and_its_number_used_again(tmp_path: Path) -> Non
     spool = Spool(tmp_path, LANES, QUIET)
     for text in (b"a", b"b", b"c"):
         spool.append("inspections", text)
-    path = spool._lanes["inspections"].segment.path
+    path = open_segment(spool).path
     crash(spool)
     os.truncate(path, path.stat().st_size - 1)
     again = Spool(tmp_path, LANES, QUIET)
@@ -229,7 +283,7 @@ def test_a_flipped_byte_is_a_loss_with_a_notice(tmp_path: Path, broken: int) -> 
     spool = Spool(tmp_path, LANES, QUIET)
     for text in (b"a", b"b", b"c"):
         spool.append("inspections", text)
-    path = spool._lanes["inspections"].segment.path
+    path = open_segment(spool).path
     crash(spool)
     data = bytearray(path.read_bytes())
     data[journal.HEAD_BYTES + 17 * broken - 1] ^= 1
@@ -304,6 +358,6 @@ def test_a_record_is_one_line_of_bounded_length(spool: Spool, record: bytes) -> 
 def test_with_sync_0_each_record_is_synced(tmp_path: Path) -> None:
     spool = Spool(tmp_path, LANES, SpoolSettings(sync_ms=0, batch_age_ms=3_600_000))
     spool.append("inspections", b"a")
-    segment = spool._lanes["inspections"].segment
+    segment = open_segment(spool)
     assert segment.synced == segment.size
     spool.close()
