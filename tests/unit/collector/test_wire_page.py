@@ -26,7 +26,7 @@ def blocks(language: str) -> list[str]:
 
 
 def example() -> bytes:
-    (text,) = blocks("base64")
+    text, _ = blocks("base64")
     return base64.b64decode(text)
 
 
@@ -75,6 +75,8 @@ def test_every_schema_kind_and_property_is_on_the_page() -> None:
     for word in (
         batch.SCHEMA,
         batch.CONTENT_TYPE,
+        batch.SCHEMA_COLUMNS,
+        batch.CONTENT_TYPE_COLUMNS,
         wire.ACK_SCHEMA,
         wire.BIRTH_SCHEMA,
         wire.COMMAND_SCHEMA,
