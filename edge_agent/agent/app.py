@@ -24,6 +24,7 @@ from edge_agent.agent.changeover import Changed, Changeovers
 from edge_agent.agent.commands import Commands
 from edge_agent.agent.control import ControlServer
 from edge_agent.agent.desk import AlarmDesk
+from edge_agent.agent.lanes import HEALTH, LANES
 from edge_agent.agent.models import StationModels
 from edge_agent.agent.notify import notify, watchdog_s
 from edge_agent.agent.path import PartPath
@@ -50,19 +51,12 @@ from edge_agent.decision.automation import Automation, Degrees
 from edge_agent.decision.orders import modbus
 from edge_agent.decision.outputs.mqtt import MqttOutput
 from edge_agent.errors import BundleError, SpoolError, UsageError
-from edge_agent.spool.spool import Lane, Spool
+from edge_agent.spool.spool import Spool
 from edge_agent.topics import Topics
 from edge_agent.uplink import wire
 from edge_agent.uplink.uplink import Uplink
 
 log = logging.getLogger(__name__)
-
-LANES = (
-    Lane("alarms", "alarms", urgent=True),
-    Lane("inspections", "inspections"),
-    Lane("health", "health"),
-)
-"""The most important first: eviction begins with the last."""
 
 BIRTH_SCHEMA = "edge/birth/1"
 _TICK_S = 0.5
@@ -72,8 +66,11 @@ _FAREWELL_S = 2.0
 _WORDS_S = 5.0
 """How often the text of a standing alarm is published again, if it changed."""
 
-_STAGES = ("sealing", "health", "modbus")
+_STAGES = ("sealing", "health", "modbus", "damage")
 """Sources of alarms that are no stations."""
+
+_DAMAGE_STANDS_NS = 60 * 10**9
+"""How long the alarm of a damage that is mended stands; a person has to acknowledge it."""
 
 _STALLED_S = 10.0
 """A judging thread that was not seen for this long is stuck."""
@@ -126,7 +123,7 @@ class Agent:
                 name: Products(config.slots_dir(name), each.recipe)
                 for name, each in config.station.items()
             },
-            lambda record: self.spool.append("health", record),
+            lambda record: self.spool.append(HEALTH, record),
         )
         self._modbus = (
             modbus.Driver(
@@ -216,7 +213,7 @@ class Agent:
                 self.desk.observe(STAGE, name, "judging does not answer")
             if not stuck:
                 notify("WATCHDOG=1")
-            self.desk.observe(SPOOL, _STAGES[0], self.spool.stats().error)
+            self._look_after_spool()
             if self._modbus is not None:
                 gone = "" if self._modbus.is_alive() else "the Modbus server is gone"
                 self.desk.observe(STAGE, _STAGES[2], gone)
@@ -228,6 +225,14 @@ class Agent:
             if time.monotonic() >= next_health:
                 next_health += self.config.health.interval_s
                 self._keep_health()
+
+    def _look_after_spool(self) -> None:
+        """Raise an alarm while records wait for the disk, and for damage that was mended."""
+        stats = self.spool.stats()
+        self.desk.observe(SPOOL, _STAGES[0], stats.error)
+        since_ns = time.monotonic_ns() - _DAMAGE_STANDS_NS
+        fresh = [damage.text for damage in stats.damages if damage.at_ns > since_ns]
+        self.desk.observe(SPOOL, _STAGES[3], "; ".join(fresh))
 
     def _clear_strangers(self) -> None:
         """Let alarms clear whose station is not configured any more: nobody else observes them."""
@@ -255,7 +260,7 @@ class Agent:
             "boot": clock.boot_id(), "status": self.status(),
         }  # fmt: skip
         try:
-            self.spool.append("health", msgspec.json.encode(record))
+            self.spool.append(HEALTH, msgspec.json.encode(record))
         except SpoolError as error:
             self.desk.observe(SPOOL, _STAGES[1], str(error))
 
@@ -331,7 +336,12 @@ class Agent:
             alarms=self.desk.standing(),
             spool={
                 name: LaneStatus(
-                    lane.stream, lane.appended, lane.backlog.records, lane.evicted + lane.damaged
+                    lane.stream,
+                    lane.appended,
+                    lane.backlog.records,
+                    lane.evicted + lane.damaged + lane.dropped,
+                    lane.kind,
+                    lane.in_memory,
                 )
                 for name, lane in stats.lanes.items()
             },

@@ -30,9 +30,6 @@ from edge_agent.files import write_durably
 log = logging.getLogger(__name__)
 
 LANE = "alarms"
-_PATIENCE_S = 2.0
-"""How long an alarm waits for the disk before it is announced all the same."""
-
 
 class Keeper(Protocol):
     """Where transitions are kept; `edge_agent.spool.Spool` is one."""
@@ -40,8 +37,8 @@ class Keeper(Protocol):
     def append(self, lane: str, record: bytes) -> int:
         """Keep a record; raises SpoolError."""
 
-    def flush(self, timeout_s: float) -> None:
-        """Wait until all that was kept would outlive a power cut; raises SpoolError."""
+    def sync(self, lane: str) -> None:
+        """Wait until what was kept would outlive a power cut; raises SpoolError."""
 
 
 Announce = Callable[[Transition, Alarm], None]
@@ -144,7 +141,7 @@ class AlarmDesk:
 
     def _keep(self, posted: _Posted) -> None:
         self._keeper.append(LANE, msgspec.json.encode(posted.transition))
-        self._keeper.flush(_PATIENCE_S)
+        self._keeper.sync(LANE)
 
     def _save(self, posted: _Posted) -> None:
         write_durably(self._saved, posted.book)

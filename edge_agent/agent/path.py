@@ -2,8 +2,9 @@
 
 Invariants:
     - Every frame that goes in gives exactly one record, whatever fails on the way.
-    - The verdict is handed to the outputs after the spool has taken the record. When the spool
-      cannot take it, the part has no record, and its verdict goes out as `invalid`.
+    - The verdict is handed to the outputs after the spool has taken the record. While the disk
+      does not work the spool holds it in memory, and the verdict tells no record number. When the
+      spool cannot take it at all, the part has no record, and its verdict goes out as `invalid`.
     - What cannot be judged is `invalid`, with its cause. Of the light only what is `invalid`
       hinders; what is `drifted` stands in the record and in the alarms.
     - The model and the product can be exchanged between two parts from another thread; a part sees
@@ -24,6 +25,7 @@ from typing import Protocol
 import msgspec
 
 from edge_agent import clock
+from edge_agent.agent.lanes import lane_of
 from edge_agent.agent.products import Product
 from edge_agent.agent.recording import Looked, record_of
 from edge_agent.agent.scores import ScoreWatches
@@ -45,7 +47,6 @@ from edge_agent.rollout.live import LiveModel
 
 log = logging.getLogger(__name__)
 
-LANE = "inspections"
 _NEWEST, _BAD = 10, 3
 """One stage that once takes too long is no trouble; on three of the last ten parts it is."""
 
@@ -57,7 +58,7 @@ class Recorder(Protocol):
     """Where records go; `edge_agent.spool.Spool` is one."""
 
     def append(self, lane: str, record: bytes) -> int:
-        """Keep a record and return its number; raises SpoolError."""
+        """Keep a record and return its number, 0 while only memory has it; raises SpoolError."""
 
 
 Observe = Callable[[AlarmKind, str], None]
@@ -69,7 +70,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
     Attributes:
         record: As it was spooled.
-        number: Its number in the spool; 0 when the spool could not take it.
+        number: Its number in the spool; 0 while the disk does not have it.
         done_ns: Monotonic time when the verdict was out.
     """
 
@@ -188,7 +189,7 @@ class PartPath:
     def _finish(self, record: InspectionRecord) -> Judgement:
         """Keep the record, then let the verdict out."""
         try:
-            number = self._recorder.append(LANE, encode(record))
+            number = self._recorder.append(lane_of(record.verdict), encode(record))
         except SpoolError as error:
             self._observe(SPOOL, str(error))
             lost = Cause("spool", f"the record could not be kept: {error}")

@@ -93,12 +93,23 @@ class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LaneStatus(msgspec.Struct, frozen=True):
-    """How a lane of the spool is doing: records appended and waiting, lost to quota or damage."""
+    """How a lane of the spool is doing.
+
+    Attributes:
+        stream: Its stream id.
+        appended: Number of its last record.
+        waiting: Records that the collector has not acknowledged.
+        lost: Records lost to quota, damage, or a disk that took nothing for too long.
+        kind: What its records are.
+        in_memory: Records of those that wait for the disk.
+    """
 
     stream: str
     appended: int
     waiting: int
     lost: int
+    kind: str = ""
+    in_memory: int = 0
 
 
 class UplinkStatus(msgspec.Struct, frozen=True):

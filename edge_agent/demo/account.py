@@ -37,13 +37,13 @@ class Stored(msgspec.Struct, frozen=True):
 
     Attributes:
         inspections: All of them.
-        records: Rows by kind of record (inspections, alarms, health).
+        records: Rows by kind of record (inspections, alarms, health) and stream.
         wire_bytes: Payload bytes of the stored batches of inspections.
         transitions: Alarm transitions: key, state, event.
     """
 
     inspections: list[StoredInspection]
-    records: dict[str, int]
+    records: dict[tuple[str, str], int]
     wire_bytes: int
     transitions: list[tuple[str, str, str]]
 
@@ -89,13 +89,15 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return self.lost == 0 and self.doubled == 0
 
 
-def read_stored(database: Path, device: str, appended: Mapping[str, int]) -> Stored:
+def read_stored(
+    database: Path, device: str, appended: Mapping[tuple[str, str], int]
+) -> Stored:
     """Read what a collector's database holds of a device.
 
     Args:
         database: The file.
         device: Its name in the topics.
-        appended: Number of the last record that counts, by kind; later ones (the agent's
+        appended: Number of the last record that counts, by kind and stream; later ones (the agent's
             farewell) are left out.
 
     Raises:
@@ -109,11 +111,12 @@ def read_stored(database: Path, device: str, appended: Mapping[str, int]) -> Sto
             )
             inspections = [_inspection(number, data) for number, data in rows]
             records = {
-                kind: db.execute(
-                    f"SELECT count(*) FROM {kind} WHERE device = ? AND number <= ?",  # noqa: S608 - our own names
-                    (device, last),
+                (kind, stream): db.execute(
+                    f"SELECT count(*) FROM {kind}"  # noqa: S608 - our own names
+                    " WHERE device = ? AND stream = ? AND number <= ?",
+                    (device, stream, last),
                 ).fetchone()[0]
-                for kind, last in appended.items()
+                for (kind, stream), last in appended.items()
             }
             wire_bytes = db.execute(
                 "SELECT coalesce(sum(bytes), 0) FROM batches WHERE device = ? AND kind = ?",
@@ -140,20 +143,24 @@ def _inspection(number: int, data: str) -> StoredInspection:
 
 
 def settle(
-    stored: Stored, *, parts: int, appended: Mapping[str, int], latency: Percentiles | None
+    stored: Stored,
+    *,
+    parts: int,
+    appended: Mapping[tuple[str, str], int],
+    latency: Percentiles | None,
 ) -> Account:
     """Settle the account.
 
     Args:
         stored: What the database holds.
         parts: How many parts the camera gave; their sequence numbers are 1 to `parts`.
-        appended: Records that the agent spooled, by kind, when nothing waited any more.
+        appended: Records that the agent spooled, by kind and stream, when nothing waited any more.
         latency: As the agent measured it.
     """
     seen = Counter(each.sequence for each in stored.inspections)
     unrecorded = sum(1 for sequence in range(1, parts + 1) if sequence not in seen)
     undelivered = sum(
-        max(0, number - stored.records.get(kind, 0)) for kind, number in appended.items()
+        max(0, number - stored.records.get(lane, 0)) for lane, number in appended.items()
     )
     defective = [each for each in stored.inspections if each.defect]
     good = [each for each in stored.inspections if each.defect == ""]
@@ -168,7 +175,7 @@ def settle(
         false_rejects=_count(good, Verdict.NG),
         reviews=_count(good, Verdict.REVIEW),
         spooled=sum(appended.values()),
-        delivered=sum(stored.records.get(kind, 0) for kind in appended),
+        delivered=sum(stored.records.get(lane, 0) for lane in appended),
         lost=max(unrecorded, undelivered),
         doubled=count - len(seen),
         latency_ms=latency,

@@ -117,7 +117,9 @@ def conclude(workspace: Workspace, status: dict[str, Any]) -> Account:
     """
     station = status["stations"][STATION]
     latency = station["latency_ms"]
-    appended = {name: lane["appended"] for name, lane in status["spool"].items()}
+    appended = {
+        (lane["kind"], lane["stream"]): lane["appended"] for lane in status["spool"].values()
+    }
     return settle(
         read_stored(workspace.database, DEVICE, appended),
         parts=station["parts"],

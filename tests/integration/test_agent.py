@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,15 @@ def test_a_damaged_or_failing_bundle_never_displaces_the_live_one(
     assert agent.station()["verdicts"].get("invalid", 0) == 0
 
 
+def inspections(agent: AgentProcess) -> Counter[str]:
+    """How the lanes of inspections stand, together."""
+    total: Counter[str] = Counter()
+    for lane in agent.status()["spool"].values():
+        if lane["kind"] == "inspections":
+            total.update({name: lane[name] for name in ("appended", "waiting", "lost")})
+    return total
+
+
 def test_killed_at_any_moment_it_comes_back_with_its_model_and_loses_no_record(
     agent: AgentProcess, simulated_bundle: Path
 ) -> None:
@@ -109,7 +119,7 @@ def test_killed_at_any_moment_it_comes_back_with_its_model_and_loses_no_record(
     kept = 0
     for turn in range(4):
         agent.start()
-        lane = agent.status()["spool"]["inspections"]
+        lane = inspections(agent)
         assert lane["appended"] >= kept
         assert agent.station()["bundle"] == "simulated-line 1"
         agent.until_parts(4 + 3 * turn)
@@ -117,7 +127,7 @@ def test_killed_at_any_moment_it_comes_back_with_its_model_and_loses_no_record(
         kept = lane["appended"] + agent.station()["parts"]
         agent.kill()
     agent.start()
-    lane = agent.status()["spool"]["inspections"]
+    lane = inspections(agent)
     assert lane["appended"] >= kept
     assert lane["waiting"] == lane["appended"]  # nobody has taken any
     assert lane["lost"] == 0

@@ -133,7 +133,7 @@ def test_the_verdict_follows_the_thresholds(value: int, verdict: str) -> None:
 def test_the_verdict_leaves_after_the_record() -> None:
     steps = Steps()
     make_path(steps).process(frame_of(flat(100)))
-    assert steps.steps == ["record in inspections", "verdict"]
+    assert steps.steps == ["record in ok", "verdict"]
     assert steps.messages[0].record == 1
 
 
