@@ -169,6 +169,8 @@ class Files:
         ]
         if content.damaged_tail:
             gone.append(f"{content.damaged_tail} at its end")
+        if not content.runs:
+            gone = [f"of which {content.torn_bytes} bytes cannot be read: how many cannot be said"]
         self._report(
             f"journal {path.name} was damaged; kept as {name}; gone: "
             + (f"records {', '.join(gone)}" if gone else "none")

@@ -63,7 +63,7 @@ class Content(msgspec.Struct, frozen=True):
     @property
     def is_damaged(self) -> bool:
         """Whether it holds something that was written and cannot be read any more."""
-        headless = not self.stream and bool(self.runs)
+        headless = not self.stream and (bool(self.runs) or self.torn_bytes > 0)
         return headless or len(self.runs) > 1 or self.damaged_tail > 0
 
 

@@ -6,6 +6,7 @@ disk is gone, as when the plug is pulled.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -87,16 +88,13 @@ class Disk:
         free = os.statvfs(self.root)
         with ballast.open("wb") as file:
             rest = max(0, free.f_bavail * free.f_frsize - leave_bytes)
-            try:
+            with contextlib.suppress(OSError):  # the last blocks go to the file's own extents
                 os.posix_fallocate(file.fileno(), 0, max(1, rest))
-            except OSError:
-                pass  # the last blocks went to the file's own extents
             chunk = bytes(4096)
-            try:
+            file.seek(0, os.SEEK_END)
+            with contextlib.suppress(OSError):
                 while leave_bytes == 0:
                     os.write(file.fileno(), chunk)
-            except OSError:
-                pass
         return ballast
 
     def make_read_only(self) -> None:
