@@ -1,0 +1,132 @@
+"""Damage every file of a spool at random places: what is left is true, and what is gone is told."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge_agent.spool import batch, journal
+from edge_agent.spool.settings import SpoolSettings
+from edge_agent.spool.spool import Lane, Spool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LANES = (Lane("alarms", "alarms", urgent=True), Lane("ok", "inspections"))
+QUIET = SpoolSettings(batch_age_ms=3_600_000, sync_ms=1000, batch_records=50)
+
+
+def _nothing(*, force: bool) -> None:
+    pass
+
+
+def leave(spool: Spool) -> None:
+    """Let go of a spool as a killed process does."""
+    spool._sealing._round = _nothing  # type: ignore[method-assign]  # it does nothing more
+    spool._sealing.stop()
+    spool._thread.join()
+    spool._sealing.close()
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A spool as a crash leaves it: sealed batches in database and log, open ones in journals."""
+    path: Path = tmp_path_factory.mktemp("killed") / "spool"
+    spool = Spool(path, LANES, QUIET)
+    for index in range(1, 1001):
+        assert spool.append("ok", record(index)) == index
+        if index % 50 == 0:
+            spool.flush()
+        if index == 600:
+            stream = spool.stats().lanes["ok"].stream
+            assert spool.acknowledge(stream, [(1, 3)]) == 3
+            spool._sealing.files.database._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for index in range(1, 6):
+        spool.append("alarms", b"alarm %d" % index)
+    for index in range(1001, 1011):
+        spool.append("ok", record(index))
+    spool._sealing._round = _nothing  # type: ignore[method-assign]  # it does nothing more
+    spool._sealing.stop()
+    spool._thread.join()
+    # The last connection would tidy up: what a killed process leaves is a copy of the open files.
+    copy = path.with_name("copy")
+    shutil.copytree(path, copy)
+    spool._sealing.close()
+    return copy
+
+
+def record(index: int) -> bytes:
+    return b'{"part":"p%06d","score":%d}' % (index, random.Random(index).randrange(10**9))
+
+
+def look(spool: Spool) -> tuple[dict[tuple[str, int], bytes], list[batch.Loss]]:
+    """Everything that is kept, by stream and number, and every notice that is told or to be told."""
+    kept: dict[tuple[str, int], bytes] = {}
+    told: list[batch.Loss] = []
+    for lane in spool.lanes:
+        for sealed in spool.pending(lane.name, limit=10**6):
+            header, records = batch.decode(sealed.data)
+            for number, line in enumerate(records, header.first):
+                assert (header.stream, number) not in kept
+                kept[header.stream, number] = line
+            told.extend(header.lost)
+    return kept, told
+
+
+def damage(folder: Path, name: str, places: random.Random) -> None:
+    path = folder / name
+    data = bytearray(path.read_bytes())
+    kind = places.randrange(3)
+    if kind == 0:
+        data[places.randrange(len(data))] ^= 1 << places.randrange(8)
+    elif kind == 1:
+        at = places.randrange(0, len(data), 512)
+        data[at : at + 512] = places.randbytes(len(data[at : at + 512]))
+    else:
+        at = places.randrange(0, len(data), 1024)
+        data[at : at + 1024] = bytes(len(data[at : at + 1024]))
+    path.write_bytes(data)
+
+
+def files_of(folder: Path) -> list[str]:
+    journals = [p.name for p in folder.glob("*.journal") if p.stat().st_size > journal.HEAD_BYTES]
+    return ["spool.db", "spool.db-wal", *sorted(journals)]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_page_may_be_damaged(killed: Path, tmp_path: Path, seed: int) -> None:
+    places = random.Random(seed)
+    folder = tmp_path / "spool"
+    shutil.copytree(killed, folder)
+    names = files_of(folder)
+    name = names[seed % len(names)]
+    damage(folder, name, places)
+    spool = Spool(folder, LANES, QUIET)
+    assert spool.append("ok", b"next") > 0
+    spool.flush()
+    spool.pending("ok", limit=10**6)  # damage that only reading shows is mended now
+    spool.flush()
+    spool.append("ok", b"tells")
+    spool.append("alarms", b"tells")
+    spool.flush()
+    kept, told = look(spool)
+    texts = list(kept.values())
+    assert b"next" in texts
+    assert b"tells" in texts
+    mine = {record(index) for index in range(151, 1011)} | {b"alarm %d" % i for i in range(1, 6)}
+    mine |= {b"next", b"tells"}
+    assert set(texts) <= mine, "something was made up"
+    ours = [text for text in texts if text.startswith(b"{")]
+    assert len(ours) == len(set(ours)), "something was doubled"
+    lost = mine - set(texts)
+    if lost:
+        stats = spool.stats()
+        assert stats.damages or told or stats.torn_bytes, f"{name}: {len(lost)} gone, unsaid"
+        counted = sum(loss.last - loss.first + 1 for loss in told)
+        unsaid = any("cannot be said" in each.text for each in spool.stats().damages)
+        torn = stats.torn_bytes > 0  # the last frame: as if it had just been written
+        assert counted >= len(lost) or unsaid or torn, (name, counted, len(lost))
+    spool.close()
