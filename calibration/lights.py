@@ -16,7 +16,7 @@ import numpy as np
 
 from calibration import anomaly, figures, marks
 from calibration.features import Extractor
-from edge_agent.lighting.statistics import GAMMA
+from edge_agent.lighting.sampling import GAMMA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -222,7 +222,7 @@ class _Work:
             return
         begin = time.perf_counter_ns()
         # Each image for itself: what follows what in a folder is no course of time.
-        light = LightWatch(self._model.baseline).update(image) if self._model.baseline else None
+        light = LightWatch(self._model.baseline).glance(image) if self._model.baseline else None
         causes = light.causes if light and light.level is LightLevel.INVALID else ()
         seen = self._model.pipeline.inspect(image)
         if seen.stop is not None:

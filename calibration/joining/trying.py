@@ -220,7 +220,7 @@ def _judge(
     thresholds: Mapping[str, Thresholds],
     baseline: Baseline | None,
 ) -> _Judged:
-    light = LightWatch(baseline).update(frame.image) if baseline else None
+    light = LightWatch(baseline).glance(frame.image) if baseline else None
     causes = light.causes if light and light.level is LightLevel.INVALID else ()
     all_seen = []
     verdict = Verdict.OK

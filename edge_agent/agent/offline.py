@@ -80,7 +80,7 @@ def judge_files(files: Iterable[Path], model: LiveModel) -> Iterator[Judged]:
 def _judge_image(file: Path, image: Image, model: LiveModel) -> Judged:
     begin = time.perf_counter_ns()
     # Each file for itself: what follows what in a folder is no course of time.
-    light = LightWatch(model.baseline).update(image) if model.baseline else None
+    light = LightWatch(model.baseline).glance(image) if model.baseline else None
     seen = model.pipeline.inspect(image)
     if seen.stop is not None:
         return Judged(_unjudged(file, model, f"{file}: {seen.stop.text}"), image, seen)

@@ -25,6 +25,7 @@ from typing import Protocol
 import msgspec
 
 from edge_agent import clock
+from edge_agent.agent.ageing import Ageing
 from edge_agent.agent.lanes import lane_of
 from edge_agent.agent.products import Product
 from edge_agent.agent.recording import Looked, record_of
@@ -32,7 +33,7 @@ from edge_agent.agent.scores import ScoreWatches
 from edge_agent.agent.tap import FrameTap
 from edge_agent.alarms.catalogue import IMAGE, LATE, MODEL, SCORES, SPOOL, AlarmKind
 from edge_agent.alarms.light import LightAlarms
-from edge_agent.camera.frame import Frame
+from edge_agent.camera.frame import Frame, Image
 from edge_agent.clock import Stamp
 from edge_agent.decision.automation import Automation, Degrees, may_be_said
 from edge_agent.decision.drift import Light
@@ -42,6 +43,7 @@ from edge_agent.errors import SpoolError
 from edge_agent.inspection.pipeline import overran
 from edge_agent.inspection.seen import PartSeen
 from edge_agent.lighting import LightLevel, LightState, LightWatch
+from edge_agent.lighting.correction import Correct, Correction, Corrector
 from edge_agent.record.inspection import InspectionRecord, encode
 from edge_agent.rollout.live import LiveModel
 
@@ -90,6 +92,8 @@ class PartPath:
         deadline_ms: A verdict later than this after capture is `invalid`.
         degrees: Who decides.
         scores: Hands out the watch over scores and verdicts; None watches neither.
+        ageing: Takes the slow story of the light; None keeps none.
+        correct: What of the light is brought back to the baseline before the model looks.
     """
 
     def __init__(
@@ -102,6 +106,8 @@ class PartPath:
         deadline_ms: int,
         degrees: Degrees = FULL,
         scores: ScoreWatches | None = None,
+        ageing: Ageing | None = None,
+        correct: Correct = Correct.OFF,
     ) -> None:
         self.model: LiveModel | None = None
         self.product: Product | None = None
@@ -113,6 +119,9 @@ class PartPath:
         self._deadline_ns = deadline_ms * 1_000_000
         self._degrees = degrees
         self._scores = scores
+        self._ageing = ageing
+        self._correct = correct
+        self._corrector: Corrector | None = None
         self._lights = LightAlarms()
         self._told: tuple[LightWatch | None, Product | None] = (None, None)  # of which product
         self._overruns: deque[str] = deque(maxlen=_NEWEST)  # which stage took too long
@@ -130,6 +139,7 @@ class PartPath:
         hindrances: list[Cause] = []
         light: LightState | None = None
         seen: PartSeen | None = None
+        corrected: Correction | None = None
         light_ns = 0
         if overrun:
             hindrances.append(Cause("late", frame.fault or "no time was left to look at it"))
@@ -138,11 +148,13 @@ class PartPath:
         elif model is None:
             hindrances.append(_NO_MODEL)
         else:
+            image = frame.image
             if model.watch is not None:
-                self._change_over(model.watch, model, product)
-                light = model.watch.update(frame.image)
+                light = self._watch(model.watch, model, product, frame)
+                image, corrected = self._in_good_light(model.watch, image, light)
                 light_ns = clock.now().mono_ns - begin
-            seen = _look(model, frame, frame.captured.mono_ns + self._deadline_ns, hindrances)
+            until_ns = frame.captured.mono_ns + self._deadline_ns
+            seen = _look(model, frame, image, until_ns, hindrances)
         standing = self._lights.update(light.level, light.causes) if light else {}
         if light is not None and light.level is LightLevel.INVALID:
             hindrances.extend(Cause(c.kind, c.text, c.size, c.unit) for c in light.causes)
@@ -162,7 +174,7 @@ class PartPath:
         )
         looked = Looked(
             station=self._station, model=model, product=product, light=light, seen=seen,
-            begin_ns=begin, light_ns=light_ns, total_ns=total_ns,
+            begin_ns=begin, light_ns=light_ns, total_ns=total_ns, corrected=corrected,
         )  # fmt: skip
         judgement = self._finish(record_of(frame, looked, decision, settled))
         for kind, text in standing.items():
@@ -177,6 +189,30 @@ class PartPath:
         if tap is not None:
             tap.offer(frame)
         return judgement
+
+    def _watch(
+        self, watch: LightWatch, model: LiveModel, product: Product | None, frame: Frame
+    ) -> LightState:
+        """Look at the light of a frame, and note it down for months."""
+        self._change_over(watch, model, product)
+        light = watch.update(frame.image, at_ns=frame.captured.wall_ns)
+        if self._ageing is not None:
+            self._ageing.take(watch.baseline, light, frame.captured.wall_ns)
+        return light
+
+    def _in_good_light(
+        self, watch: LightWatch, image: Image, light: LightState
+    ) -> tuple[Image, Correction | None]:
+        """Return what the model is to look at, and what was corrected of it, if anything."""
+        if self._correct is Correct.OFF:
+            return image, None
+        corrector = self._corrector
+        if corrector is None or corrector.baseline is not watch.baseline:
+            corrector = self._corrector = Corrector(watch.baseline, self._correct)
+        corrected = corrector.correct(image, light)
+        if corrected is None or corrector.image is None:
+            return image, None
+        return corrector.image, corrected
 
     def _change_over(self, watch: LightWatch, model: LiveModel, product: Product | None) -> None:
         """Tell the watch what is made, where that is news to it."""
@@ -254,8 +290,10 @@ def _lasting(newest: Sequence[str]) -> str:
     return bad[-1] if len(bad) >= _BAD else ""
 
 
-def _look(model: LiveModel, frame: Frame, until_ns: int, hindrances: list[Cause]) -> PartSeen:
-    seen = model.pipeline.inspect(frame.image, until_ns=until_ns)
+def _look(
+    model: LiveModel, frame: Frame, image: Image, until_ns: int, hindrances: list[Cause]
+) -> PartSeen:
+    seen = model.pipeline.inspect(image, until_ns=until_ns)
     if seen.stop is not None:
         log.error("part %s cannot be inspected: %s", frame.part, seen.stop.text)
         hindrances.append(Cause(seen.stop.kind, seen.stop.text))

@@ -2,59 +2,68 @@
 
 Invariants:
     - A baseline never changes after it was learned; a new one is a new file.
-    - Every frame it was learned from lies inside its limits.
+    - Every frame it was learned from lies inside its hard limits, but for few that a hand was in.
     - `decode` returns what `encode` wrote, or raises.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from edge_agent.camera.frame import Image
 from edge_agent.errors import UsageError
-from edge_agent.lighting.statistics import (
-    COLUMNS,
-    PATCH,
-    ROWS,
-    SCALARS,
-    Spot,
-    Statistics,
-    measure,
-    patch_at,
-)
+from edge_agent.lighting import figures as m
+from edge_agent.lighting.charts import FEW_FRAMES, Memory, remember
+from edge_agent.lighting.figures import NAMES
+from edge_agent.lighting.meter import Meter
+from edge_agent.lighting.places import AVERAGE_WEIGHT, LARGE, POINT, SIDES, SMALL, Windows
+from edge_agent.lighting.registration import Landmarks, learn_landmarks
+from edge_agent.lighting.sampling import FloatArray, green
+from edge_agent.lighting.scene import Scene, learn_scene
+from edge_agent.lighting.sharpness import Spot, choose_spots
 
 MIN_FRAMES = 5
-GOOD_FRAMES = 50
-_SPOTS = 3
+GOOD_FRAMES = 300
 _SIGMAS = 6.0
-_LEAST_LIGHT = 0.03
-"""Share by which the level may always move: lamps flicker by half as much."""
-
 _SEEN = 1.5
-# How far each statistic may move before it is worth speaking of, whatever its spread: limits
-# tighter than this would answer to vibration and to the noise of the sensor.
-_DEAD_BAND = {
-    "level": 0.12,  # share of the level
-    "contrast": 0.20,  # share of the contrast
-    # A part with a piece missing shows that much more of a black or white ground.
-    "clipped_dark": 0.06,
-    "clipped_bright": 0.06,
-    "warmth": 0.04,
-    "sharpness": 0.5,
-    "grid": 0.12,  # share of the cell
-}
+_LEAST_LIGHT = 3.0
+"""Per cent by which the level may always move: lamps flicker by half as much."""
+
+_BANDS = {
+    "level": 1.0, "slope_x": 1.2, "slope_y": 1.2, "red": 0.6, "blue": 0.6, "noise": 25.0,
+    "rows": 0.5, "beat": 0.6, "shift_x": 0.35, "shift_y": 0.35, "rotation": 0.08, "scale": 0.15,
+    "blur": 0.2, "sharpness": 15.0, "oddness": 0.2, "part_level": 6.0, "part_red": 3.0,
+    "part_blue": 3.0, "clipped_dark": 3.0, "clipped_bright": 3.0, "contrast": 10.0, "hidden": 8.0,
+    "misfit": 60.0, "added": 1.0,
+}  # fmt: skip
+"""How far each statistic may move before it matters, whatever its spread."""
+
+_HARD = {
+    "level": 12.0, "slope_x": 12.0, "slope_y": 12.0, "red": 5.0, "blue": 5.0, "rotation": 3.0,
+    "scale": 3.0, "blur": 1.5, "sharpness": 50.0, "clipped_bright": 6.0, "hidden": 70.0,
+}  # fmt: skip
+"""How far each may move at least before a frame cannot be judged."""
+
+_HARD_UNFIXED = {"clipped_dark": 6.0, "contrast": 20.0}
+"""The same, where nothing in view stays put."""
+
+_HARD_SHIFT = 0.015
+_LEAST_HARD_SHIFT = 4.0
+_FIELD_BANDS = {POINT: 0.06, SMALL: 0.025, LARGE: 0.016}
 
 
 class Limit(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """What is normal for one statistic: `centre`, and how far from it is still inside.
+    """What can be judged, by one statistic: `centre`, and how far from it is still inside.
 
     Attributes:
         centre: Where it lies.
@@ -80,26 +89,47 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         frames: How many frames it was learned from.
         height: Of those frames, in pixels (of the first, where they differ).
         width: The same.
-        limits: By statistic (see `edge_agent.lighting.statistics`).
-        grid: For each cell of the grid, row by row.
-        spots: Where sharpness is measured.
-        digest: SHA-256 over the statistics of the frames, so that a record can name it.
+        level: Mean linear light, share of full scale.
+        scene: What is scene and what is part.
+        landmarks: What the scene is found again by.
+        spots: Where sharpness is measured if the scene has no edges.
+        memories: By statistic (see `edge_agent.lighting.meter`): how it varies when all is well.
+        bands: By statistic: how far it may move before it matters.
+        limits: By statistic: beyond these a frame cannot be judged.
+        fields: How far the places of the lattice may lie off: three float32 arrays, rows x
+            columns, for points, small and large windows, as shares of the light.
+        hidden: Share of the scene that is hidden in good frames now and then.
+        blur: Pairs of added blur (standard deviation in px) and what the meter says of it.
+        monitors: What is watched, and why it cannot be where it cannot; empty where it can.
+        notes: What the user should know of how it was learned.
+        digest: SHA-256 over all of the above that was measured, so that a record can name it.
     """
 
-    schema: Literal["edge/baseline/1"] = "edge/baseline/1"
+    schema: Literal["edge/baseline/2"] = "edge/baseline/2"
     frames: Annotated[int, msgspec.Meta(ge=MIN_FRAMES)]
     height: Annotated[int, msgspec.Meta(ge=1)]
     width: Annotated[int, msgspec.Meta(ge=1)]
-    limits: dict[str, Limit]
-    grid: tuple[Limit, ...]
+    level: float
+    scene: Scene
+    landmarks: Landmarks | None
     spots: tuple[Spot, ...]
+    memories: dict[str, Memory]
+    bands: dict[str, float]
+    limits: dict[str, Limit]
+    fields: bytes
+    hidden: float
+    blur: tuple[tuple[float, float], ...]
+    monitors: dict[str, str]
+    notes: tuple[str, ...]
     digest: str
 
     def __post_init__(self) -> None:
         """Refuse a baseline that lacks a statistic."""
-        missing = [name for name in SCALARS if name not in self.limits]
-        if missing or len(self.grid) != ROWS * COLUMNS:
-            raise ValueError(f"baseline lacks {', '.join(missing) or 'cells of the grid'}")
+        missing = [name for name in NAMES if name not in self.memories or name not in self.bands]
+        if missing:
+            raise ValueError(f"baseline lacks {', '.join(missing)}")
+        if len(self.fields) != 4 * len(SIDES) * self.scene.rows * self.scene.columns:
+            raise ValueError("baseline lacks places of its lattice")
 
     @classmethod
     def learn(
@@ -108,7 +138,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Learn a baseline from good frames under correct light.
 
         Args:
-            frames: HxWx3 BGR or HxW grey, uint8. At least 5; 50 or more make it trustworthy.
+            frames: HxWx3 BGR or HxW grey, uint8, in order of time. At least 5; 300 or more make it
+                trustworthy.
             light: Least and most light that the model can bear, as multiples of what it is now;
                 None takes what is usual.
 
@@ -122,20 +153,43 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
         if min(min(frame.shape[:2]) for frame in frames) < 8:
             raise UsageError("a lighting baseline needs frames of at least 8 x 8 pixels")
-        spots = _choose_spots(frames)
-        seen = [measure(frame, spots) for frame in frames]
-        grid = np.array([statistics.grid for statistics in seen], np.float64)
-        limits = {name: _limit(name, _column(seen, name)) for name in SCALARS}
-        if light is not None:
-            limits["level"] = _borne(_column(seen, "level"), *light)
-        return cls(
+        scene = learn_scene(frames)
+        spots = choose_spots(frames) if not scene.has_scene else ()
+        meter = Meter(scene, spots)
+        values, fields, mean = _measure(meter, frames)
+        memories = {name: remember(values[:, i]) for i, name in enumerate(NAMES)}
+        # Places that stayed empty look like another product for a while.
+        odd = values[len(values) // 20 :, m.ODDNESS]
+        memories["oddness"] = remember(odd, outliers=2.0)
+        limits = _limits(values, memories, scene, light)
+        picture = _median_picture(frames) if scene.has_scene else None
+        landmarks = None
+        if picture is not None:
+            landmarks = learn_landmarks(picture, _scene_mask(scene))
+        baseline = cls(
             frames=len(frames),
             height=frames[0].shape[0],
             width=frames[0].shape[1],
-            limits=limits,
-            grid=tuple(_limit("grid", grid[:, cell]) for cell in range(ROWS * COLUMNS)),
+            level=round(mean, 6),
+            scene=scene,
+            landmarks=landmarks,
             spots=spots,
-            digest=hashlib.sha256(msgspec.json.encode([_plain(each) for each in seen])).hexdigest(),
+            memories=memories,
+            bands=dict(_BANDS),
+            limits=limits,
+            fields=fields,
+            hidden=float(np.nanquantile(values[:, m.HIDDEN], 0.9)),
+            blur=_blur_table(meter, picture),
+            monitors={},
+            notes=(),
+            digest="",
+        )
+        digest = hashlib.sha256(msgspec.json.encode(baseline)).hexdigest()
+        return msgspec.structs.replace(
+            baseline,
+            monitors=_monitors(baseline, meter),
+            notes=_notes(baseline, values),
+            digest=digest,
         )
 
     @classmethod
@@ -166,52 +220,183 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return the bytes of the baseline's file."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
 
-
-def _column(seen: Sequence[Statistics], name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.array([getattr(statistics, name) for statistics in seen], np.float64)
-
-
-def _plain(statistics: Statistics) -> list[float]:
-    values = [float(getattr(statistics, name)) for name in SCALARS]
-    return [round(value, 5) for value in (*values, *statistics.grid.tolist())]
+    def field_limits(self) -> dict[int, FloatArray]:
+        """Return how far the places of the lattice may lie off, by side of window."""
+        fields = np.frombuffer(self.fields, "<f4").reshape(-1, self.scene.rows, self.scene.columns)
+        return dict(zip(SIDES, fields, strict=True))
 
 
-def _limit(name: str, values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Limit:
-    """Set the limit of one statistic: six robust sigmas, what was seen, the dead band.
+def _measure(meter: Meter, frames: Sequence[Image]) -> tuple[npt.NDArray[np.float64], bytes, float]:
+    """Measure all frames; return statistics by frame, field limits, mean light."""
+    scene = meter.scene
+    windows = Windows(scene.rows, scene.columns, meter.points)
+    values = np.empty((len(frames), len(NAMES)))
+    means = np.empty(len(frames))
+    field = np.zeros(len(meter.points), np.float32)
+    seen: dict[int, list[FloatArray]] = {side: [] for side in SIDES}
+    weight = max(float(AVERAGE_WEIGHT), 2.0 / (len(frames) + 1))
+    for index, frame in enumerate(frames):
+        reading = meter.measure(frame)
+        values[index], means[index] = reading.values, reading.mean
+        field += np.float32(weight) * (reading.residual - field)
+        if index % 4 == 0 and index * weight >= 1.0:
+            for side, mean in windows.means(field).items():
+                seen[side].append(mean)
+    limits = []
+    for side in SIDES:
+        if not seen[side]:
+            limits.append(np.full((scene.rows, scene.columns), 0.25, np.float32))
+            continue
+        away = np.abs(np.stack(seen[side]))
+        spread = 1.4826 * np.median(away, axis=0)
+        often = np.quantile(away, 0.98, axis=0)
+        least = _FIELD_BANDS[side] * (1.0 if len(frames) >= FEW_FRAMES else 4.0)
+        limits.append(np.maximum(least, np.maximum(5.0 * spread, 1.3 * often)))
+    fields = np.stack(limits).astype("<f4").tobytes()
+    return values, fields, float(np.median(means))
 
-    The median absolute deviation is scaled to a standard deviation by 1.4826 (Rousseeuw and
-    Croux, 1993).
+
+def _limits(
+    values: npt.NDArray[np.float64],
+    memories: dict[str, Memory],
+    scene: Scene,
+    light: tuple[float, float] | None,
+) -> dict[str, Limit]:
+    """Set the hard limits: six deviations, what was seen, what certainly does no harm."""
+    least = dict(_HARD)
+    shift = max(_LEAST_HARD_SHIFT, _HARD_SHIFT * scene.width)
+    least |= {"shift_x": shift, "shift_y": shift}
+    if not scene.has_scene:
+        least |= _HARD_UNFIXED
+        del least["hidden"]
+    limits = {}
+    for name, band in least.items():
+        column = values[:, NAMES.index(name)]
+        column = column[np.isfinite(column)]
+        if not len(column):
+            continue
+        centre = memories[name].centre
+        away = column - centre
+        # Where the scene is fixed, what was far out was a hand; where it is not, it was a part.
+        farthest = float(np.quantile(np.abs(away), 0.95 if scene.has_scene else 1.0))
+        sigma = 1.4826 * float(np.median(np.abs(away)))
+        if name == "hidden":  # what is hidden is hidden, however often
+            reach = max(band - centre, 10.0)
+        else:
+            usual = band * centre / 100.0 if name == "contrast" else band
+            reach = max(_SIGMAS * sigma, _SEEN * farthest, usual, 1e-3)
+        limit = Limit(centre=round(centre, 5), reach=round(reach, 5))
+        if name == "level" and light is not None:
+            above = max(100.0 * (light[1] - 1.0), _SEEN * float(away.max()), _LEAST_LIGHT)
+            below = max(100.0 * (1.0 - light[0]), _SEEN * float(-away.min()), _LEAST_LIGHT)
+            limit = Limit(centre=round(centre, 5), reach=round(above, 5), below=round(below, 5))
+        limits[name] = limit
+    return limits
+
+
+def _median_picture(frames: Sequence[Image]) -> Image:
+    some = [green(frame) for frame in frames[:: max(1, len(frames) // 15)]][:15]
+    height = some[0].shape[0]
+    picture = np.empty(some[0].shape, np.uint8)
+    for top in range(0, height, 64):
+        strip = np.stack([each[top : top + 64] for each in some])
+        strip.sort(axis=0)
+        picture[top : top + 64] = strip[len(some) // 2]
+    return picture
+
+
+def _scene_mask(scene: Scene) -> npt.NDArray[np.bool_]:
+    import cv2  # noqa: PLC0415 - heavy: not needed to read a configuration
+
+    from edge_agent.lighting.scene import EDGY, FLAT  # noqa: PLC0415 - beside its use
+
+    kinds = scene.kind_of_points().reshape(scene.rows, scene.columns)
+    small = np.isin(kinds, (FLAT, EDGY)).astype(np.uint8)
+    closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    size = (scene.width, scene.height)
+    return np.asarray(cv2.resize(closed, size, interpolation=cv2.INTER_NEAREST) > 0)
+
+
+def _blur_table(meter: Meter, picture: Image | None) -> tuple[tuple[float, float], ...]:
+    """Show the meter the scene out of focus by known amounts."""
+    import cv2  # noqa: PLC0415 - see _scene_mask
+
+    if picture is None or m.BLUR not in meter.solved:
+        return ()
+    frame = picture if meter.scene.channels == 1 else cv2.merge([picture] * 3)
+    table = []
+    for sigma in (0.0, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.5):
+        blurred = cv2.GaussianBlur(frame, (0, 0), sigma) if sigma else frame
+        reading = meter.measure(np.asarray(blurred, np.uint8))
+        table.append((sigma, round(float(reading.values[m.BLUR]), 4)))
+    return tuple(table)
+
+
+def _monitors(baseline: Baseline, meter: Meter) -> dict[str, str]:
+    """Say what is watched at this station, and why the rest is not."""
+    scene = baseline.scene
+    watched = dict.fromkeys(
+        ("brightness", "gradient", "ambient", "color", "exposure", "flicker", "defocus", "dirt",
+         "camera_moved", "frozen", "product"), ""
+    )  # fmt: skip
+    if not scene.aligned:
+        loose = "the frames are of several sizes: only the light of the whole frame is watched"
+        for kind in ("gradient", "ambient", "flicker", "dirt", "camera_moved"):
+            watched[kind] = loose
+    if not scene.has_scene:
+        level = baseline.memories["level"].spread
+        unfixed = "nothing in view stays put, so light and material cannot be told apart"
+        for kind in ("brightness", "color", "exposure", "gradient", "flicker"):
+            watched[kind] = watched[kind] or f"{unfixed}: only large changes are noticed"
+        if level:
+            least = _SIGMAS * baseline.memories["level"].ewma_spread(0.02)
+            watched["brightness"] = f"{unfixed}: less than {max(least, 1.0):.0f} % goes unseen"
+        watched["camera_moved"] = "nothing in view stays put that a shift could be seen by"
+        watched["ambient"] = watched["ambient"] or f"{unfixed}"
+        watched["dirt"] = watched["dirt"] or f"{unfixed}"
+    else:
+        lacking = [NAMES[i] for i in (m.SHIFT_X, m.SHIFT_Y) if i not in meter.solved]
+        if lacking:
+            watched["camera_moved"] = "the fixed scene has too little texture to see a shift by"
+        if m.BLUR not in meter.solved:
+            watched["defocus"] = "the fixed scene has too little texture to see focus by"
+        if not np.any(scene.kind_of_points() == 3):
+            watched["product"] = "nothing in view changes from part to part"
+    if scene.channels == 1:
+        watched["color"] = "the camera is grey"
+    return watched
+
+
+def _notes(baseline: Baseline, values: npt.NDArray[np.float64]) -> tuple[str, ...]:
+    notes = []
+    if baseline.frames < GOOD_FRAMES:
+        often = "is not much" if baseline.frames >= FEW_FRAMES else "is too few for slow changes"
+        notes.append(f"{baseline.frames} frames {often}: {GOOD_FRAMES} or more make limits tight")
+    level = values[:, m.LEVEL]
+    level = level[np.isfinite(level)]
+    if baseline.scene.has_scene and len(level) >= 20:
+        ends = len(level) // 4
+        moved = float(np.median(level[-ends:]) - np.median(level[:ends]))
+        if abs(moved) > 2.0:
+            notes.append(
+                f"the light moved by {moved:+.1f} % while learning: let lamps warm up, learn again"
+            )
+        if baseline.memories["level"].spread > 2.0:
+            notes.append(
+                f"the light is not steady ({baseline.memories['level'].spread:.1f} % of spread): "
+                "look for daylight or a failing lamp, learn again"
+            )
+    return tuple(notes)
+
+
+def blur_sigma(table: Sequence[tuple[float, float]], seen: float) -> float:
+    """Return the added blur, a standard deviation in px, that the meter's figure stands for.
+
+    The figure rises until all that the scene shows is gone: beyond, it is at least so much.
     """
-    centre = float(np.median(values))
-    away = np.abs(values - centre)
-    band = _DEAD_BAND[name] * (centre if name in {"level", "contrast", "grid"} else 1.0)
-    reach = max(_SIGMAS * 1.4826 * float(np.median(away)), _SEEN * float(away.max()), band, 1e-3)
-    return Limit(centre=round(centre, 6), reach=round(reach, 6) + 1e-6)
-
-
-def _borne(
-    values: np.ndarray[tuple[int], np.dtype[np.float64]], darkest: float, brightest: float
-) -> Limit:
-    """Set the limit of the level to what a model bears; what was seen is inside in any case."""
-    centre = float(np.median(values))
-    least = _LEAST_LIGHT * centre
-    above = max(centre * (brightest - 1.0), _SEEN * float((values - centre).max()), least, 1e-3)
-    below = max(centre * (1.0 - darkest), _SEEN * float((centre - values).max()), least, 1e-3)
-    return Limit(
-        centre=round(centre, 6), reach=round(above, 6) + 1e-6, below=round(below, 6) + 1e-6
-    )
-
-
-def _choose_spots(frames: Sequence[Image]) -> tuple[Spot, ...]:
-    """Choose where sharpness is measured: texture that is there in every frame.
-
-    A patch qualifies by the least of its standard deviations over the frames, so that what moves
-    with the part is not chosen.
-    """
-    height, width = frames[0].shape[:2]
-    columns, rows = max(1, width // PATCH), max(1, height // PATCH)
-    spots = [(x / columns, y / rows) for y in range(rows) for x in range(columns)]
-    some = frames[:: max(1, len(frames) // 10)]
-    texture = [min(float(patch_at(frame, spot).std()) for frame in some) for spot in spots]
-    best = np.argsort(texture)[::-1][:_SPOTS]
-    return tuple(spots[int(index)] for index in sorted(best.tolist()))
+    if not table:
+        return math.sqrt(max(seen, 0.0))
+    sigmas, figures = zip(*table, strict=True)
+    peak = int(np.argmax(figures))
+    rising = np.maximum.accumulate(np.array(figures[: peak + 1]))
+    return float(np.interp(seen, rising, sigmas[: peak + 1]))

@@ -24,6 +24,7 @@ class LightingCause(msgspec.Struct, frozen=True, omit_defaults=True):
         unit: Of `size`.
         where: In the image, in words; empty if everywhere.
         confidence: From 0 to 1.
+        since: Wall time of the first frame that showed it, ISO 8601; empty where it is not known.
     """
 
     kind: str
@@ -32,10 +33,11 @@ class LightingCause(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str = ""
     where: str = ""
     confidence: float = 0.0
+    since: str = ""
 
 
 class Lighting(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The light as the watch saw it; units as in `edge_agent.lighting.statistics`.
+    """The light as the watch saw it; units as in `edge_agent.lighting.meter`.
 
     Attributes:
         state: `normal`, `warning`, `drifted`, `invalid`, or `unwatched` without a baseline.
@@ -44,6 +46,9 @@ class Lighting(msgspec.Struct, frozen=True, omit_defaults=True):
         statistics: The frame's figures by name, three decimals; what this scene cannot show is left
             out.
         causes: What is wrong. Only those of `invalid` make the verdict `invalid`.
+        corrected: What the model did not see, since it was undone before it looked: `level`,
+            `slope_x`, `slope_y`, `red`, `blue`, in per cent against the baseline. All the other
+            figures are of the frame as it was.
     """
 
     state: str
@@ -57,6 +62,7 @@ class Lighting(msgspec.Struct, frozen=True, omit_defaults=True):
     sharpness: float = 0.0
     causes: tuple[LightingCause, ...] = ()
     statistics: dict[str, float] = {}
+    corrected: dict[str, float] = {}
 
 
 class Latency(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -67,7 +67,7 @@ def run_samples(bundle: Bundle, pipeline: Pipeline) -> list[SampleResult]:
 
 def _light(baseline: Baseline, image: Image) -> list[Cause]:
     """Return what is wrong with the light of one sample, held against the baseline for itself."""
-    light = LightWatch(baseline).update(image)
+    light = LightWatch(baseline).glance(image)
     if light.level is not LightLevel.INVALID:
         return []
     return [Cause(cause.kind, cause.text) for cause in light.causes]
