@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 LANE = "alarms"
 
+
 class Keeper(Protocol):
     """Where transitions are kept; `edge_agent.spool.Spool` is one."""
 

@@ -1,8 +1,8 @@
 """The lanes of the agent's spool: what is kept longest when the disk is full.
 
-Over its quota the spool drops the oldest batches of the last lane first. What other stages will keep
-takes its place by the order of promise 5: evidence of ok parts last of all, other evidence before
-it, lighting samples beside health.
+Over its quota the spool drops the oldest batches of the last lane first. What other stages will
+keep takes its place by the order of promise 5: evidence of ok parts last of all, other evidence
+before it, lighting samples beside health.
 """
 
 from __future__ import annotations

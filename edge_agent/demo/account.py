@@ -89,9 +89,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return self.lost == 0 and self.doubled == 0
 
 
-def read_stored(
-    database: Path, device: str, appended: Mapping[tuple[str, str], int]
-) -> Stored:
+def read_stored(database: Path, device: str, appended: Mapping[tuple[str, str], int]) -> Stored:
     """Read what a collector's database holds of a device.
 
     Args:
