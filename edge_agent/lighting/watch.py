@@ -207,9 +207,9 @@ class LightWatch:
         if self._finder is None or not self._suspicious:
             self._moved, self._sought = None, False
             return
-        urgent = (
-            self._suspicious == 1 and float(np.fmax.reduce(self._excess(values), initial=0.0)) > 1.0
-        )
+        far = float(np.fmax.reduce(self._excess(values), initial=0.0)) > 1.0
+        # A hand hides some edges; a camera that moved spoils most, and must not pass for a frame.
+        urgent = self._suspicious == 1 and (far or misfit > _MISFIT_MORE)
         if urgent or (self._suspicious >= 2 and self._frame - self._searched >= _SEARCH_EVERY):
             self._searched = self._frame
             self._moved, self._sought = self._finder.find(image), self._finder.can_find
@@ -300,6 +300,7 @@ class LightWatch:
         values = reading.values
         away = np.nan_to_num(values - self._limits.centre)
         out = np.abs(away) > self._limits.quick
+        out[[m.ROWS, m.BEAT]] = False  # one frame tells no flicker
         findings = diagnose(
             Evidence(
                 out=out, away=away, limits=self._limits.quick, blob=None, moved=self._moved,
