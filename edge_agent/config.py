@@ -131,6 +131,23 @@ class Lighting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "have drifted, though not so far that parts are invalid; it never steps up."
         ),
     ] = "stays"
+    forecast_days: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=365.0,
+            description="When the light ages so that it will be beyond its limit in so many days, "
+            "a low alarm says so; 0 for never. `edge-agent status` says it earlier.",
+            extra={"unit": "days"},
+        ),
+    ] = 7.0
+    correct: Annotated[
+        Literal["off", "gain", "field"],
+        Meta(
+            description="Bring a frame whose light has changed, by a cause that is named, back to "
+            "the baseline before the model looks: its level and colour, or one-sided light too."
+        ),
+    ] = "off"
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from edge_agent import __version__, clock
+from edge_agent.agent.ageing import Ageing
 from edge_agent.agent.changeover import Changed, Changeovers
 from edge_agent.agent.commands import Commands
 from edge_agent.agent.control import ControlServer
@@ -43,7 +44,7 @@ from edge_agent.agent.status import (
 )
 from edge_agent.agent.verbs import StationVerbs
 from edge_agent.alarms.book import Alarm, Transition
-from edge_agent.alarms.catalogue import MODEL, SPOOL, STAGE, AlarmKind, kind_of
+from edge_agent.alarms.catalogue import AGEING, MODEL, SPOOL, STAGE, AlarmKind, kind_of
 from edge_agent.camera.registry import make_camera
 from edge_agent.config import AgentConfig
 from edge_agent.config import Station as StationConfig
@@ -51,6 +52,7 @@ from edge_agent.decision.automation import Automation, Degrees
 from edge_agent.decision.orders import modbus
 from edge_agent.decision.outputs.mqtt import MqttOutput
 from edge_agent.errors import BundleError, SpoolError, UsageError
+from edge_agent.lighting.correction import Correct
 from edge_agent.spool.spool import Spool
 from edge_agent.topics import Topics
 from edge_agent.uplink import wire
@@ -99,6 +101,13 @@ class Agent:
         self._scores = {
             name: _score_watches(config.slots_dir(name), each)
             for name, each in config.station.items()
+        }
+        self._ageing = {
+            name: Ageing(
+                config.slots_dir(name) / "light", forecast_days=each.lighting.forecast_days
+            )
+            for name, each in config.station.items()
+            if each.lighting.watch == "on"
         }
         topics = Topics(config.mqtt.root, config.device)
         self._topics = topics
@@ -187,6 +196,8 @@ class Agent:
         for station in self.stations.values():
             station.stop()
         self._save_references()
+        for ageing in self._ageing.values():
+            ageing.save()
         self._keep_health()
         self.desk.close()
         try:
@@ -219,6 +230,7 @@ class Agent:
                 self.desk.observe(STAGE, _STAGES[2], gone)
             self._clear_strangers()
             self._save_references()
+            self._look_after_light()
             if time.monotonic() >= next_words:
                 next_words += _WORDS_S
                 self._publish_new_words()
@@ -246,6 +258,12 @@ class Agent:
         for watches in self._scores.values():
             if watches is not None:
                 watches.save()
+
+    def _look_after_light(self) -> None:
+        """Ask where the light goes, and keep what is known of it, each when it is time."""
+        for name, ageing in self._ageing.items():
+            ageing.look_after()
+            self.desk.observe(AGEING, name, ageing.alarm)
 
     def _publish_new_words(self) -> None:
         """Publish the state of alarms whose text has changed since it was published."""
@@ -278,6 +296,8 @@ class Agent:
             deadline_ms=config.decision.deadline_ms,
             degrees=_degrees(config),
             scores=self._scores[name],
+            ageing=self._ageing.get(name),
+            correct=Correct(config.lighting.correct),
         )
         camera = config.camera
         return Station(
@@ -352,6 +372,7 @@ class Agent:
     def _station_status(self, station: Station) -> StationStatus:
         counts = station.counts()
         model = station.path.model
+        ageing = self._ageing.get(station.name)
         return StationStatus(
             parts=counts.parts,
             verdicts=counts.verdicts,
@@ -364,6 +385,7 @@ class Agent:
             last=LastPart.of(counts.last.record) if counts.last else None,
             automation=self.config.station[station.name].automation.value,
             product=_product_status(self.changeovers.product(station.name)),
+            forecasts=ageing.forecasts if ageing else (),
         )
 
     def _birth(self, *, online: bool) -> bytes:

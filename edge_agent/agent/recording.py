@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any
 
 import msgspec
 
@@ -14,6 +13,7 @@ from edge_agent.decision.automation import Settled
 from edge_agent.decision.verdict import Decision
 from edge_agent.inspection.seen import PartSeen
 from edge_agent.lighting import LightState
+from edge_agent.lighting.correction import Correction
 from edge_agent.record.inspection import (
     InspectionRecord,
     Latency,
@@ -38,6 +38,7 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
         begin_ns: Monotonic time when the path began.
         light_ns: What the light took.
         total_ns: From capture to the decision.
+        corrected: What was corrected of the light before the model looked, if anything.
     """
 
     station: str
@@ -48,6 +49,7 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     begin_ns: int
     light_ns: int
     total_ns: int
+    corrected: Correction | None = None
 
 
 def record_of(
@@ -76,7 +78,7 @@ def record_of(
         engine=model.pipeline.engine if model else "",
         part_number=product.part_number if product else "",
         recipe=product.recipe if product else "",
-        lighting=_lighting(looked.light, model) if looked.light and model else _UNWATCHED,
+        lighting=_lighting(looked, looked.light, model) if looked.light and model else _UNWATCHED,
         latency_us=_latency(frame, looked),
         source=frame.source,
         truth=frame.truth,
@@ -103,7 +105,7 @@ def _latency(frame: Frame, looked: Looked) -> Latency:
     )
 
 
-def _lighting(light: LightState, model: LiveModel) -> Lighting:
+def _lighting(looked: Looked, light: LightState, model: LiveModel) -> Lighting:
     watch = model.watch
     return Lighting(
         state=light.level.value,
@@ -118,17 +120,20 @@ def _lighting(light: LightState, model: LiveModel) -> Lighting:
                 cause.unit,
                 cause.where,
                 round(cause.confidence, 3),
+                clock.iso(cause.since_ns) if cause.since_ns else "",
             )
             for cause in light.causes
         ),
+        corrected=_undone(looked.corrected) if looked.corrected else {},
     )
 
 
-def _figures(statistics: Any) -> dict[str, float]:
+def _undone(corrected: Correction) -> dict[str, float]:
+    """Return what was undone, as it is written."""
+    figures = msgspec.structs.asdict(corrected)
+    return {name: round(value, 2) for name, value in figures.items() if value}
+
+
+def _figures(statistics: dict[str, float]) -> dict[str, float]:
     """Return the figures that are numbers, as they are written."""
-    named = statistics if isinstance(statistics, dict) else msgspec.structs.asdict(statistics)
-    return {
-        name: round(value, 3)
-        for name, value in named.items()
-        if isinstance(value, float) and isfinite(value)
-    }
+    return {name: round(value, 3) for name, value in statistics.items() if isfinite(value)}

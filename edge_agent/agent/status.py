@@ -10,6 +10,7 @@ import msgspec
 
 from edge_agent.alarms.book import Alarm
 from edge_agent.decision.verdict import worst_stage
+from edge_agent.lighting.forecast import Forecast
 from edge_agent.record.inspection import InspectionRecord
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -77,6 +78,7 @@ class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
         last: The newest part.
         automation: The station's degree, as configured; the newest part has the one in force.
         product: What is made; None where nobody ever told.
+        forecasts: What of the light is on its way to a limit, the nearest first.
     """
 
     parts: int
@@ -90,6 +92,7 @@ class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
     last: LastPart | None
     automation: str = "full"
     product: ProductStatus | None = None
+    forecasts: tuple[Forecast, ...] = ()
 
 
 class LaneStatus(msgspec.Struct, frozen=True):

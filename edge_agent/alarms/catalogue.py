@@ -55,6 +55,7 @@ SCORES = AlarmKind(
     "look at the parts, the fixture and the lens; another product is told with `edge-agent "
     "changeover`; try the bundle with `edge-agent bundle test`",
 )
+AGEING = AlarmKind("ageing", Priority.LOW, 0.0, 7200.0, "do it before that day")
 CAMERA = AlarmKind("camera", Priority.CRITICAL, 0.0, 2.0, "check the camera, its cable and power")
 MODEL = AlarmKind(
     "model",
@@ -71,7 +72,8 @@ SPOOL = AlarmKind("spool", Priority.CRITICAL, 0.0, 5.0, "check the disk: it is f
 STAGE = AlarmKind("stage", Priority.CRITICAL, 0.0, 60.0, "read the log and report this fault")
 
 CATALOGUE = {
-    kind.name: kind for kind in (*LIGHT.values(), SCORES, CAMERA, MODEL, IMAGE, LATE, SPOOL, STAGE)
+    kind.name: kind
+    for kind in (*LIGHT.values(), SCORES, AGEING, CAMERA, MODEL, IMAGE, LATE, SPOOL, STAGE)
 }
 
 

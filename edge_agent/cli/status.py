@@ -34,6 +34,8 @@ def show(status: dict[str, Any]) -> None:
                 f"light {last['light']}; "
                 f"capture to verdict p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f} ms"
             )
+        for forecast in each.get("forecasts", ()):
+            console.print(f"  [yellow]{escape(forecast['text'])}[/]")
     link = status["uplink"]
     waiting = sum(lane["waiting"] for lane in status["spool"].values())
     lost = sum(lane["lost"] for lane in status["spool"].values())
