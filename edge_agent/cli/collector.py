@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_agent.cli.errors import run_app
+from edge_agent.cli.payloads import decode, quarantine
 from edge_agent.collector.settings import load
 from edge_agent.errors import UsageError
 
@@ -154,6 +155,10 @@ def inspections(
         _print_lines(entry.as_json() for entry in entries)
     else:
         _show_inspections(entries)
+
+
+app.command()(decode)
+app.command()(quarantine)
 
 
 def parse_since(text: str, *, now_ns: int) -> int:

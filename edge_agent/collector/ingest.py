@@ -9,12 +9,13 @@ tests/integration/test_uplink_to_store.py:
    broker: nothing stays in its queue for ever. The device is told of stored batches only.
 3. *a database that is away stops nothing*: the writer tries the same group again until it works.
 4. *never dies*: what cannot be stored in a group is stored alone, or put in quarantine.
+5. *bounded*: what waits, what is unpacked and what one transaction holds have limits in bytes,
+   whatever devices send; while what waits is over its limit, no more is read from the broker.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_agent.collector import messages
+from edge_agent.collector.inbox import Inbox
 from edge_agent.collector.messages import Arrival, BirthSeen, Delivery, Rejected
 from edge_agent.collector.store import Group, Outcome, Store, StoreUnavailable
 from edge_agent.errors import StoreError
@@ -39,6 +41,10 @@ log = logging.getLogger(__name__)
 
 _PUMP_S = 0.5
 _RETRY_S = 0.5
+_INBOX_BYTES = 64 * 2**20
+_GROUP_BYTES = 32 * 2**20  # of records, unpacked: a group that has reached it is committed
+_MESSAGE_BYTES = 1024  # what a message takes beside its payload, about
+_Item = tuple[Message, Arrival | Rejected]
 
 
 class Counts(msgspec.Struct):
@@ -83,7 +89,7 @@ class Ingest:
             self,
             reconnect_max_s=5.0,
         )
-        self._inbox: queue.SimpleQueue[tuple[Message, Arrival] | None] = queue.SimpleQueue()
+        self._inbox: Inbox[_Item] = Inbox(_INBOX_BYTES)
         self._done: deque[_Done] = deque()
         self._stopping = threading.Event()
         self._writer = threading.Thread(target=self._write, name="collector-writer")
@@ -98,7 +104,7 @@ class Ingest:
                 self._tell()
         finally:
             self._stopping.set()
-            self._inbox.put(None)
+            self._inbox.close()
             self._writer.join()
             self._tell()
             self._client.close()
@@ -106,6 +112,7 @@ class Ingest:
     def stop(self) -> None:
         """Ask `run` to return."""
         self._stopping.set()
+        self._inbox.close()
         self._client.wake()
 
     # --- what the client tells (on the thread of `run`) --------------------------------------
@@ -122,7 +129,13 @@ class Ingest:
 
     def received(self, message: Message) -> None:
         """See `Listener`."""
-        self._inbox.put((message, Arrival(message.topic, message.payload, time.time_ns())))
+        arrival = Arrival(message.topic, message.payload, time.time_ns())
+        bare = msgspec.structs.replace(message, payload=b"")
+        if len(message.payload) <= self._settings.payload_limit_bytes:
+            self._inbox.put((bare, arrival), len(message.payload) + _MESSAGE_BYTES)
+        else:
+            refused = messages.too_large(self._root, arrival, self._settings.payload_limit_bytes)
+            self._inbox.put((bare, refused), _MESSAGE_BYTES)
 
     def _tell(self) -> None:
         """Tell broker and devices what is committed."""
@@ -138,48 +151,53 @@ class Ingest:
 
     def _write(self) -> None:
         """Store what is in the inbox, as much at once as is there."""
-        while (first := self._inbox.get()) is not None:
-            taken = [first]
-            ended = False
-            while len(taken) < self._settings.group_batches and not self._inbox.empty():
-                item = self._inbox.get()
-                if item is None:
-                    ended = True
-                    break
-                taken.append(item)
+        while taken := self._inbox.take(self._settings.group_batches):
             try:
                 self._handle(taken)
             except Exception:  # supervised: nobody is told, so the messages come again
                 log.exception("a group of %d messages was left out", len(taken))
-            if ended:
-                return
 
-    def _handle(self, taken: Sequence[tuple[Message, Arrival]]) -> None:
-        group = Group([], [], [])
-        for _, arrival in taken:
-            self._sort(arrival, group)
+    def _handle(self, taken: Sequence[_Item]) -> None:
+        """Read and store messages, in groups that are not too large."""
+        group, done, weight = Group([], [], []), list[Message](), 0
+        for message, item in taken:
+            weight += self._sort(item, group)
+            done.append(message)
+            if weight >= _GROUP_BYTES:
+                self._store_group(group, done)
+                group, done, weight = Group([], [], []), [], 0
+        if done:
+            self._store_group(group, done)
+
+    def _store_group(self, group: Group, done: list[Message]) -> None:
         try:
             told = self._commit(group)
         except StoreError as error:
-            log.warning("a group of %d messages cannot be stored: %s", len(taken), error)
+            log.warning("a group of %d messages cannot be stored: %s", len(done), error)
             told = self._commit_one_by_one(group)
         if told is not None:
-            self._done.append(_Done([message for message, _ in taken], told))
+            self._done.append(_Done(done, told))
             self._client.wake()
 
-    def _sort(self, arrival: Arrival, group: Group) -> None:
-        try:
-            item = messages.read(self._root, arrival, limit_bytes=self._settings.batch_limit_bytes)
-        except Exception as error:  # supervised: counted, told, in quarantine
-            log.exception("a message on %s could not be read", arrival.topic)
-            item = messages.reject(arrival, f"{type(error).__name__}: {error}")
+    def _sort(self, came: Arrival | Rejected, group: Group) -> int:
+        """Read a message into a group; return the bytes that it takes there, about."""
+        item = came if isinstance(came, Rejected) else self._read(came)
         if isinstance(item, Delivery):
             group.deliveries.append(item)
-        elif isinstance(item, BirthSeen):
+            return sum(len(row["record"]) for row in item.rows)
+        if isinstance(item, BirthSeen):
             group.births.append(item)
         else:
             log.warning("quarantine: %s: %s", item.arrival.topic, item.reason)
             group.rejects.append(item)
+        return len(item.arrival.payload)
+
+    def _read(self, arrival: Arrival) -> Delivery | BirthSeen | Rejected:
+        try:
+            return messages.read(self._root, arrival, limit_bytes=self._settings.batch_limit_bytes)
+        except Exception as error:  # supervised: counted, told, in quarantine
+            log.exception("a message on %s could not be read", arrival.topic)
+            return messages.reject(arrival, f"{type(error).__name__}: {error}")
 
     def _commit(self, group: Group) -> dict[tuple[str, str], list[int]] | None:
         """Store a group; None when the collector was stopped before it could."""

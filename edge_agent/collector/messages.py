@@ -34,11 +34,13 @@ class Arrival(msgspec.Struct, frozen=True):
         topic: Where it came in.
         payload: What it holds.
         received_ns: Wall time of the collector, in nanoseconds.
+        left_out: Bytes of a payload that is too large to keep; `payload` is then empty.
     """
 
     topic: str
     payload: bytes
     received_ns: int
+    left_out: int = 0
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -132,6 +134,18 @@ def read(root: str, arrival: Arrival, *, limit_bytes: int) -> Delivery | BirthSe
         return _read_batch(device, rest, arrival, limit_bytes)
     except WireError as error:
         return Rejected(device, str(error), _digest(arrival.payload), arrival)
+
+
+def too_large(root: str, arrival: Arrival, limit_bytes: int) -> Rejected:
+    """Refuse a message by its size alone, and let go of what it holds."""
+    size = len(arrival.payload)
+    try:
+        device = topics.parse(root, arrival.topic)[0]
+    except WireError:
+        device = ""
+    bare = msgspec.structs.replace(arrival, payload=b"", left_out=size)
+    reason = f"message: {size} bytes where {limit_bytes} are the most"
+    return Rejected(device, reason, _digest(arrival.payload), bare)
 
 
 def reject(arrival: Arrival, reason: str) -> Rejected:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from edge_agent.clock import iso
 from edge_agent.collector.stores.sqlite import open_for_reading
-from edge_agent.collector.tables import ALARMS, BATCHES, DEVICES, INSPECTIONS, LOSSES
+from edge_agent.collector.tables import ALARMS, BATCHES, DEVICES, INSPECTIONS, LOSSES, QUARANTINE
 from edge_agent.errors import StoreError
 
 if TYPE_CHECKING:
@@ -69,6 +69,32 @@ class Device(msgspec.Struct, frozen=True):
     batches: int
     records: int
     lost: int
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A message in quarantine.
+
+    Attributes:
+        digest: BLAKE2b-128 of what it holds.
+        device: Who sent it, by its topic; empty if that cannot be told.
+        topic: Where it came in.
+        reason: Why it is here.
+        bytes: Its size.
+        kept: Whether what it holds was kept: not if it was too large.
+        seen: How often it came.
+        first: When it came first, ISO 8601.
+        last: When it came last.
+    """
+
+    digest: str
+    device: str
+    topic: str
+    reason: str
+    bytes: int
+    kept: bool
+    seen: int
+    first: str
+    last: str
 
 
 class Reader:
@@ -137,6 +163,45 @@ class Reader:
             .limit(limit)
         )
         return [_entry(row) for row in self._rows(query)]
+
+    def quarantine(self, *, last: int) -> list[Refused]:
+        """Return the messages that came last of those that could not be stored, oldest first."""
+        columns = QUARANTINE.c
+        query = (
+            select(
+                columns.digest,
+                columns.device,
+                columns.topic,
+                columns.reason,
+                columns.bytes,
+                columns.payload.is_not(None).label("kept"),
+                columns.seen,
+                columns.first_ns,
+                columns.last_ns,
+            )
+            .order_by(columns.last_ns.desc())
+            .limit(last)
+        )
+        return [
+            Refused(
+                row.digest,
+                row.device,
+                row.topic,
+                row.reason,
+                row.bytes,
+                bool(row.kept),
+                row.seen,
+                iso(row.first_ns),
+                iso(row.last_ns),
+            )
+            for row in reversed(self._rows(query))
+        ]
+
+    def payload(self, digest: str) -> bytes | None:
+        """Return what a message in quarantine holds; None if it was not kept, or is not there."""
+        query = select(QUARANTINE.c.payload).where(QUARANTINE.c.digest.startswith(digest))
+        rows = self._rows(query.limit(1))
+        return rows[0].payload if rows else None
 
     def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         try:

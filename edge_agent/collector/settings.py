@@ -55,6 +55,16 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             extra={"unit": "batches"},
         ),
     ] = 100
+    payload_limit_bytes: Annotated[
+        int,
+        Meta(
+            ge=2**16,
+            le=2**28,
+            description="A message larger than this goes to quarantine unread; what it held is not "
+            "kept.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 32 * 2**20
     batch_limit_bytes: Annotated[
         int,
         Meta(

@@ -226,13 +226,13 @@ def read(data: bytes, at: int, *, count: int, limit_bytes: int) -> list[bytes]:
     needed, size = _needs(templates, rows, octets.unsigned(COLUMNS))
     columns: list[tokens.Column] = []
     values: list[Numbers | None] = []
+    _check_size(size, limit_bytes)
     for uses in needed:
         column = tokens.read(octets, uses, values)
         columns.append(column)
         values.append(column.values)
         size += column.size
-        if size > limit_bytes:
-            raise WireError(f"batch: more than {limit_bytes} bytes once it is put together")
+        _check_size(size, limit_bytes)
     if not octets.is_empty:
         raise WireError("batch: its columns are followed by other bytes")
     queues = [column.texts().__next__ for column in columns]
@@ -241,6 +241,12 @@ def read(data: bytes, at: int, *, count: int, limit_bytes: int) -> list[bytes]:
         text % tuple([take() for take in takes])
         for text, takes in map(makers.__getitem__, rows.tolist())
     ]
+
+
+def _check_size(size: int, limit_bytes: int) -> None:
+    """Refuse what becomes too large, before it does."""
+    if size > limit_bytes:
+        raise WireError(f"batch: more than {limit_bytes} bytes once it is put together")
 
 
 def _read_template(octets: Octets) -> tuple[bytes, list[int]]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
+from edge_agent.clock import iso
 from edge_agent.collector import messages
 from edge_agent.collector.messages import BirthSeen, Delivery, Rejected
 from edge_agent.collector.reading import Reader
 from edge_agent.collector.settings import StoreSettings
 from edge_agent.collector.store import Group, Outcome, Store, StoreUnavailable, open_store
+from edge_agent.collector.stores import sqlite
 from edge_agent.errors import StoreError
 from edge_agent.spool.batch import Loss
 from tests.unit.collector import arrivals
@@ -178,3 +181,22 @@ def test_a_missing_store_is_one_clear_line(tmp_path: Path) -> None:
         Reader(f"sqlite:///{tmp_path}/text.db")
     with pytest.raises(StoreError, match="cannot be opened"):
         open_store(StoreSettings(url=f"sqlite:///{tmp_path}/text.db/x.db"))
+
+
+def test_the_quarantine_is_bounded_and_keeps_the_newest(
+    store: Store, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_KEPT_ROWS", 5)
+    monkeypatch.setattr(sqlite, "_KEPT_BYTES", 400)
+    for number in range(20):
+        bad = group(b"x" * 100 + b"%d" % number).rejects[0]
+        came = msgspec.structs.replace(bad.arrival, received_ns=number)
+        store.commit(Group([], [], [msgspec.structs.replace(bad, arrival=came)]))
+    kept = reader.quarantine(last=100)
+    assert [each.last for each in kept] == [iso(number) for number in (17, 18, 19)]
+    bare = messages.too_large(ROOT, arrival(b"y" * 10_000), 10)
+    store.commit(Group([], [], [bare]))
+    (large,) = [each for each in reader.quarantine(last=100) if not each.kept]
+    assert (large.bytes, large.device) == (10_000, "dev1")
+    assert reader.payload(large.digest) is None
+    assert reader.payload(kept[-1].digest) == b"x" * 100 + b"19"

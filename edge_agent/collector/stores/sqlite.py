@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import sqlalchemy
-from sqlalchemy import event, select
+from sqlalchemy import event, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import StaticPool
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _PREFIX = "sqlite:///"
 _PAYLOAD_LIMIT_BYTES = 2**20
+_KEPT_BYTES = 256 * 2**20
+_KEPT_ROWS = 10_000
 
 
 def path_of(url: str) -> Path:
@@ -162,8 +164,7 @@ def _write(connection: Connection, group: Group) -> list[Outcome]:
         _upsert_device(connection, {"device": device, "last_seen_ns": received_ns})
     for birth in group.births:
         _upsert_device(connection, _device(birth))
-    for reject in rejects:
-        _quarantine(connection, reject)
+    _quarantine(connection, rejects)
     return outcomes
 
 
@@ -235,10 +236,18 @@ def _upsert_device(connection: Connection, values: dict[str, Any]) -> None:
     )
 
 
-def _quarantine(connection: Connection, reject: Rejected) -> None:
+def _quarantine(connection: Connection, rejects: list[Rejected]) -> None:
+    """Keep messages that cannot be stored."""
+    for reject in rejects:
+        _keep_reject(connection, reject)
+    if rejects:
+        _bound_quarantine(connection)
+
+
+def _keep_reject(connection: Connection, reject: Rejected) -> None:
     """Keep a message that cannot be stored; one that comes again is counted."""
     arrival = reject.arrival
-    keep = len(arrival.payload) <= _PAYLOAD_LIMIT_BYTES
+    keep = 0 < len(arrival.payload) <= _PAYLOAD_LIMIT_BYTES
     connection.execute(
         insert(QUARANTINE)
         .values(
@@ -246,7 +255,7 @@ def _quarantine(connection: Connection, reject: Rejected) -> None:
             digest=reject.digest,
             device=reject.device,
             reason=reject.reason,
-            bytes=len(arrival.payload),
+            bytes=len(arrival.payload) + arrival.left_out,
             payload=arrival.payload if keep else None,
             first_ns=arrival.received_ns,
             last_ns=arrival.received_ns,
@@ -257,6 +266,26 @@ def _quarantine(connection: Connection, reject: Rejected) -> None:
             set_={"last_ns": arrival.received_ns, "seen": QUARANTINE.c.seen + 1},
         )
     )
+
+
+def _bound_quarantine(connection: Connection) -> None:
+    """Forget the oldest messages in quarantine: strangers must not fill the disk.
+
+    The sizes stand in the rows: no payload is read to count them.
+    """
+    columns = QUARANTINE.c
+    kept = sqlalchemy.case((columns.payload.is_(None), 0), else_=columns.bytes)
+    newest_first = (columns.last_ns.desc(), columns.digest)
+    ranked = select(
+        columns.topic,
+        columns.digest,
+        func.row_number().over(order_by=newest_first).label("place"),
+        func.sum(kept).over(order_by=newest_first).label("bytes"),
+    ).subquery()
+    over = (ranked.c.place > _KEPT_ROWS) | (ranked.c.bytes > _KEPT_BYTES)
+    gone = select(ranked.c.topic, ranked.c.digest).where(over)
+    key = sqlalchemy.tuple_(columns.topic, columns.digest)
+    connection.execute(QUARANTINE.delete().where(key.in_(gone)))
 
 
 def _cause(error: Exception) -> str:

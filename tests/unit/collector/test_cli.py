@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from edge_agent.cli.collector import parse_since
 from edge_agent.collector import messages
-from edge_agent.collector.messages import Delivery
+from edge_agent.collector.messages import Delivery, Rejected
 from edge_agent.collector.settings import StoreSettings
 from edge_agent.collector.store import Group, Store, open_store
 from edge_agent.errors import UsageError
@@ -21,7 +22,6 @@ from tests.unit.collector.arrivals import LIMIT_BYTES, ROOT, arrival, inspection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.processes
 
@@ -151,3 +151,41 @@ def test_since_is_a_span_or_a_time(text: str, expected: int) -> None:
 def test_since_refuses_anything_else() -> None:
     with pytest.raises(UsageError, match="give a span like 10m"):
         parse_since("yesterday", now_ns=0)
+
+
+SAMPLE = Path(__file__).parents[2] / "samples" / "batch-2" / "few.batch"
+
+
+def test_decode_prints_a_batch() -> None:
+    shown = run("decode", str(SAMPLE))
+    assert "batch    15 of stream 9f86d081884c7d65, kind inspections" in shown.stdout
+    assert "lost     12 to 40: evicted" in shown.stdout
+    assert ", holds" in shown.stdout
+    lines = [json.loads(line) for line in run("decode", str(SAMPLE), "--json").stdout.splitlines()]
+    assert lines[0]["header"]["schema"] == "edge/batch/2"
+    assert [line["number"] for line in lines[1:]] == list(range(601, 608))
+    expected = SAMPLE.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
+    assert [line["record"] for line in lines[1:]] == [json.loads(line) for line in expected]
+
+
+def test_decode_says_why_it_cannot() -> None:
+    said = run("decode", str(SAMPLE.with_suffix(".jsonl")))
+    assert said.returncode == 2
+    assert "batch: not a zstd frame" in said.stderr
+    assert said.stderr.count("\n") == 1
+
+
+def test_quarantine_lists_and_saves(store: Store, config: str, tmp_path: Path) -> None:
+    bad = messages.read(ROOT, arrival(b"garbage"), limit_bytes=LIMIT_BYTES)
+    assert isinstance(bad, Rejected)
+    store.commit(Group([], [], [bad, bad]))
+    (line,) = run("quarantine", "--config", config, "--json").stdout.splitlines()
+    entry = json.loads(line)
+    assert (entry["seen"], entry["bytes"], entry["kept"]) == (2, 7, True)
+    assert "not a zstd frame" in entry["reason"]
+    assert entry["digest"][:12] in run("quarantine", "--config", config).stdout
+    out = tmp_path / "odd"
+    run("quarantine", "--config", config, "--save", entry["digest"][:8], "--out", str(out))
+    assert out.read_bytes() == b"garbage"
+    missing = run("quarantine", "--config", config, "--save", "0" * 8)
+    assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from edge_agent.uplink import wire
 from edge_agent.uplink.client import Client, Identity, Message
 from edge_agent.uplink.settings import MqttSettings
 from tests.broker import Broker
+from tests.unit.collector import poison
 from tests.unit.collector.arrivals import birth, inspection, sealed
 
 if TYPE_CHECKING:
@@ -195,3 +198,24 @@ def test_a_clean_stop_ends_the_thread(rig: Rig) -> None:
     rig.ingest.stop()
     rig.thread.join(5)
     assert not rig.thread.is_alive()
+
+
+def test_bounded(rig: Rig) -> None:
+    """Poison of every kind goes to quarantine with its reason, and what is good is stored."""
+    good = sealed(1, [inspection(1)])
+    huge = bytes(40 * 2**20)
+    rig.device.send(BATCH, *poison.PAYLOADS.values(), huge, good)
+    rig.device.until(lambda: rig.device.told == [1], within_s=30)
+    assert rig.thread.is_alive()
+    refused = {each.digest: each for each in rig.reader.quarantine(last=100)}
+    assert len(refused) == len(poison.PAYLOADS) + 1
+    large = refused.pop(_digest(huge))
+    assert large.reason == f"message: {len(huge)} bytes where 33554432 are the most"
+    assert (large.bytes, large.kept) == (len(huge), False)
+    for name, payload in poison.PAYLOADS.items():
+        reason = refused[_digest(payload)].reason
+        assert re.search(poison.REASONS[name] + "|more than 1048576 bytes", reason), name
+
+
+def _digest(payload: bytes) -> str:
+    return hashlib.blake2b(payload, digest_size=16).hexdigest()
