@@ -183,9 +183,9 @@ def _tell(baseline: Baseline) -> None:
     """Say what is watched, what cannot be, and what else there is to know."""
     watched = [name for name, reason in baseline.monitors.items() if not reason]
     print(f"Watched: {', '.join(watched) or 'nothing'}")
-    for name, reason in baseline.monitors.items():
-        if reason:
-            print(f"Not watched here: {name}: {reason}")
+    for reason in dict.fromkeys(filter(None, baseline.monitors.values())):
+        names = [name for name, why in baseline.monitors.items() if why == reason]
+        print(f"Not watched here: {', '.join(names)}: {reason}")
     for note in baseline.notes:
         print(f"Note: {note}")
 
