@@ -63,7 +63,7 @@ def record(index: int) -> bytes:
 
 
 def look(spool: Spool) -> tuple[dict[tuple[str, int], bytes], list[batch.Loss]]:
-    """Everything that is kept, by stream and number, and every notice that is told or to be told."""
+    """Everything that is kept, by stream and number, and every notice that is told."""
     kept: dict[tuple[str, int], bytes] = {}
     told: list[batch.Loss] = []
     for lane in spool.lanes:
