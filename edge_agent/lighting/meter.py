@@ -90,14 +90,12 @@ class Reading(msgspec.Struct):
         residual: By scene point in the lattice's order: what the fit leaves, as a share of the
             point's light, taken in to six spreads.
         mean: Mean linear light of all points.
-        warmth: ln of red to blue of all points.
     """
 
     values: Vector
     samples: Samples
     residual: FloatArray
     mean: float
-    warmth: float
 
 
 class Meter:
@@ -199,11 +197,11 @@ class Meter:
         else:  # of another size: nothing of the scene is found again
             values[HIDDEN] = 100.0
             residual = np.zeros(self._count, np.float32)
-        mean, warmth = self._measure_frame(samples, values)
+        mean = self._measure_frame(samples, values)
         self._measure_part(light[self._part], values)
         if self._spots:
             values[SHARPNESS] = 100.0 * sharpness(image, self._spots)
-        return Reading(values, samples, residual, mean, warmth)
+        return Reading(values, samples, residual, mean)
 
     def _measure_scene(self, light: FloatArray, values: Vector) -> FloatArray:
         count, fit = self._count, self._fit
@@ -256,19 +254,15 @@ class Meter:
         values[RED] = 100.0 * math.log(max(red, 1e-3))
         values[BLUE] = 100.0 * math.log(max(blue, 1e-3))
 
-    def _measure_frame(self, samples: Samples, values: Vector) -> tuple[float, float]:
-        """Fill in what is said of the whole frame; return its mean light and its warmth."""
+    def _measure_frame(self, samples: Samples, values: Vector) -> float:
+        """Fill in what is said of the whole frame; return its mean light."""
         per = 1.0 / len(samples)
         counts = np.bincount(samples[:, self._channel], minlength=256)
         values[DARK] = 100.0 * per * int(counts[:3].sum())
         values[BRIGHT] = 100.0 * per * int(counts[253:].sum())
         mean, square = per * float(counts @ _LIGHT), per * float(counts @ _SQUARE)
         values[CONTRAST] = 100.0 * math.sqrt(max(square - mean * mean, 0.0)) / (mean + _TINY)
-        if self.scene.channels == 1:
-            return mean, 0.0
-        some = LINEAR[samples[::8]]
-        blue, red = float(some[:, 0].sum()), float(some[:, 2].sum())
-        return mean, math.log((red + _TINY) / (blue + _TINY))
+        return mean
 
     def _measure_part(self, part: FloatArray, values: Vector) -> None:
         if not len(part):

@@ -174,7 +174,7 @@ class LightWatch:
         self, level: LightLevel, causes: tuple[LightCause, ...], reading: Reading, excess: float
     ) -> LightState:
         statistics = dict(zip(NAMES, reading.values.tolist(), strict=True))
-        statistics["mean"], statistics["warmth"] = reading.mean, reading.warmth
+        statistics["mean"] = reading.mean
         return LightState(level, causes, statistics, excess)
 
     def _live(self, reading: Reading) -> None:
