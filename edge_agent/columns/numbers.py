@@ -13,7 +13,6 @@ where some bytes are frequent. All arithmetic is modulo 2**64 and read as signed
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntFlag
 
 import msgspec
 import numpy as np
@@ -35,13 +34,7 @@ _TABLE_BYTES = 12  # what zstd spends on a plane before its first byte, about
 _PLANES_FROM = 64  # numbers: with fewer zstd leaves the bytes of a plane as they are
 
 
-class Flag(IntFlag):
-    """What stands before the numbers."""
-
-    DIFFERENCES = 1
-    RELATED = 2
-    UNIT = 4
-    PACKED = 8
+_DIFFERENCES, _RELATED, _UNIT, _PACKED = 1, 2, 4, 8  # flags: what stands before the numbers
 
 
 class Relation(msgspec.Struct, frozen=True):
@@ -66,7 +59,7 @@ class _Rest(msgspec.Struct, frozen=True):
         bits: Of the largest.
     """
 
-    above: Numbers
+    above: npt.NDArray[np.uint64]
     base: int
     unit: int
     bits: int
@@ -108,20 +101,20 @@ def plainness(values: Numbers) -> float:
 
 def _lay_out(values: Numbers, relation: Relation, steps: int) -> list[bytes]:
     rest = _rest(np.diff(values, n=steps))
-    flags, head = Flag(0), b""
+    flags, head = 0, b""
     if relation.columns:
-        flags |= Flag.RELATED
+        flags |= _RELATED
         head += unsigned(len(relation.columns)) + b"".join(map(unsigned, relation.columns))
         head += unsigned(relation.divisor)
     if steps:
-        flags |= Flag.DIFFERENCES
+        flags |= _DIFFERENCES
         head += signed(int(values[0]))
     head += signed(rest.base)
     if rest.unit != 1:
-        flags |= Flag.UNIT
+        flags |= _UNIT
         head += unsigned(rest.unit)
     if _packed_bytes(rest) <= _plane_bytes(rest):
-        flags |= Flag.PACKED
+        flags |= _PACKED
         return [bytes([flags]) + head + bytes([rest.bits]) + _pack(rest)]
     width = (rest.bits + 7) // 8
     planes = rest.above.astype("<u8").view(np.uint8).reshape(-1, 8)
@@ -133,7 +126,7 @@ def _likeliest(untold: npt.NDArray[np.int64]) -> int:
     """Choose the relation that leaves least, by how far the first few numbers lie apart."""
     if untold.shape[1] < 2:
         return 0
-    apart = np.abs(np.diff(untold[:, :_SAMPLE]))
+    apart = np.abs(np.diff(untold[:, :_SAMPLE]).astype(np.float64))
     return int(np.log2(apart + 1.0).sum(axis=1).argmin())
 
 
@@ -150,12 +143,12 @@ def _told(relation: Relation, others: Sequence[Numbers | None], count: int) -> N
 
 def _rest(values: Numbers) -> _Rest:
     if not len(values):
-        return _Rest(values, 0, 1, 0)
+        return _Rest(values.view(np.uint64), 0, 1, 0)
     base = int(values.min())
-    above = values - base
+    above = (values - base).view(np.uint64)
     unit = int(np.gcd.reduce(above)) or 1
     if unit > 1:
-        above //= unit
+        above //= np.uint64(unit)
     return _Rest(above, base, unit, int(above.max()).bit_length())
 
 
@@ -170,7 +163,7 @@ def _plane_bytes(rest: _Rest) -> float:
         return float(count * ((rest.bits + 7) // 8) + 1)
     size = 0.0
     for shift in range(0, rest.bits, 8):
-        seen = np.bincount((rest.above >> shift) & 0xFF)
+        seen = np.bincount((rest.above >> np.uint64(shift)).astype(np.uint8))
         seen = seen[seen > 0]
         bits = -float(seen @ np.log2(seen / count))
         size += min(float(count), bits / 8 + len(seen) / 3) + _TABLE_BYTES
@@ -197,28 +190,28 @@ def read(octets: Octets, count: int, others: Sequence[Numbers | None] = ()) -> N
     Raises:
         WireError: It breaks the layout.
     """
-    flags = Flag(octets.unsigned(sum(Flag)))
+    flags = octets.unsigned(15)
     relation = Relation()
-    if Flag.RELATED in flags:
+    if flags & _RELATED:
         columns = tuple(octets.unsigned() for _ in range(octets.unsigned(RELATED_MOST)))
         relation = Relation(columns, octets.unsigned(2**63 - 1))
-    start = octets.signed() if Flag.DIFFERENCES in flags else 0
+    start = octets.signed() if flags & _DIFFERENCES else 0
     base = octets.signed()
-    unit = octets.unsigned(2**63 - 1) if Flag.UNIT in flags else 1
-    if relation.divisor == 0 or (Flag.DIFFERENCES in flags and not count):
+    unit = octets.unsigned() if flags & _UNIT else 1
+    if relation.divisor == 0 or (flags & _DIFFERENCES and not count):
         raise WireError(
             f"batch: numbers before byte {octets.at}: divisor 0, or differences of none"
         )
-    above = _read_above(octets, count - (Flag.DIFFERENCES in flags), flags)
-    values = above * np.int64(unit) + np.int64(base)
-    if Flag.DIFFERENCES in flags:
+    above = _read_above(octets, count - (flags & _DIFFERENCES), flags)
+    values = (above * np.uint64(unit)).view(np.int64) + np.int64(base)
+    if flags & _DIFFERENCES:
         values = np.concatenate((np.array([start], np.int64), values)).cumsum()
     return values + _told(relation, others, count) if relation.columns else values
 
 
-def _read_above(octets: Octets, count: int, flags: Flag) -> Numbers:
+def _read_above(octets: Octets, count: int, flags: int) -> npt.NDArray[np.uint64]:
     planes = np.zeros((count, 8), np.uint8)
-    if Flag.PACKED in flags:
+    if flags & _PACKED:
         bits = octets.unsigned(64)
         packed = np.frombuffer(octets.take((count * bits + 7) // 8), np.uint8)
         if bits:
@@ -228,4 +221,4 @@ def _read_above(octets: Octets, count: int, flags: Flag) -> Numbers:
     else:
         for index in range(octets.unsigned(8)):
             planes[:, index] = np.frombuffer(octets.take(count), np.uint8)
-    return planes.view("<u8").reshape(count).view(np.int64)
+    return planes.view("<u8").reshape(count)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from edge_agent.errors import WireError
 
-_VARINT_BYTES = 10
-
 
 def unsigned(value: int) -> bytes:
     """Write a number from 0 to 2**64 - 1: seven bits a byte, the lowest first (LEB128).
@@ -57,17 +55,23 @@ class Octets:
         Raises:
             WireError: It is larger, or cut short.
         """
-        value = 0
-        for index in range(_VARINT_BYTES):
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << (7 * index)
-            if byte < 0x80:
-                break
-        else:
-            raise WireError(f"batch: a number at byte {self.at} does not end")
+        value = byte = self._byte()
+        shift = 7
+        while byte > 0x7F:
+            if shift > 63:
+                raise WireError(f"batch: a number at byte {self.at} does not end")
+            byte = self._byte()
+            value += (byte - 1) << shift  # less the mark of the byte before
+            shift += 7
         if value > most:
             raise WireError(f"batch: {value} at byte {self.at} where at most {most} may stand")
         return value
+
+    def _byte(self) -> int:
+        if self.at >= len(self._data):
+            raise WireError(f"batch: its columns are cut short at byte {self.at}")
+        self.at += 1
+        return self._data[self.at - 1]
 
     def signed(self) -> int:
         """Read a number of 64 bits with its sign."""

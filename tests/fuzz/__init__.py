@@ -1,0 +1,1 @@
+"""Throw damaged input at everything that reads what others wrote: `python -m tests.fuzz`."""
