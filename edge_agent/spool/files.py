@@ -133,7 +133,7 @@ class Files:
         """
         self._sequence += 1
         path = self.directory / f"{lane.name}.{self._sequence:012d}.journal"
-        segment = Segment(path, stream=row.stream)
+        segment = Segment(path, stream=row.stream, length=self._settings.batch_bytes)
         try:
             salvage.sync_directory(self.directory)  # what is synced is of no use without a name
         except OSError:

@@ -8,8 +8,9 @@ Layout of a segment, little-endian:
 The base is the number of the last record before this segment: it says how far the database must
 have come. The checksum is the CRC-32 of the record, begun with both halves of its number (XOR).
 
-A frame that ends beyond the file was being written when the process or the power went: it is torn,
-its append never returned or was not synced, and it is dropped. A frame that is whole but fails its
+Zeros after the last frame are room for more. A frame that ends beyond the file, or in those zeros,
+was being written when the process or the power went: it is torn, its append never returned or was
+not synced, and it is dropped. A frame that is whole but fails its
 checksum is damaged: its record is lost, and the reader goes on with the next frame that holds.
 """
 
@@ -75,15 +76,15 @@ def frame(number: int, record: bytes) -> bytes:
 def parse(data: bytes) -> Content:
     """Read a segment, whatever happened to it."""
     stream, base = _read_head(data[:HEAD_BYTES])
+    used = len(data.rstrip(b"\0"))
     runs: list[Run] = []
     at, expected = HEAD_BYTES, 0
-    while at < len(data):
+    while at < used:
         found = _frame_at(data, at)
         if found is None:
-            step = _next_frame(data, at, expected)
+            step = _next_frame(data, at, expected, used)
             if step is None:
-                torn = len(data) - at
-                return Content(stream, runs, torn, _whole_frames(data, at), base)
+                return Content(stream, runs, used - at, _whole_frames(data[:used], at), base)
             at = step
             continue
         number, record = found
@@ -125,9 +126,9 @@ def _frame_at(data: bytes, at: int) -> tuple[int, bytes] | None:
     return number, record
 
 
-def _next_frame(data: bytes, at: int, expected: int) -> int | None:
+def _next_frame(data: bytes, at: int, expected: int, used: int) -> int | None:
     """Find where the first frame that holds begins behind damage at `at`."""
-    for offset in range(at + 1, len(data) - _FRAME.size + 1):
+    for offset in range(at + 1, min(used, len(data) - _FRAME.size + 1)):
         number = _NUMBER.unpack_from(data, offset + 8)[0]
         plausible = 0 <= number - expected <= _RESYNC_WITHIN
         if plausible and _frame_at(data, offset) is not None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 class Segment:
     """A segment that is being written. One writer at a time; the file is made at once.
 
+    It is made as long as it may become, without taking room on the disk: a file that does not grow
+    is synced by its own blocks, without a write to the file system's log.
+
     Attributes:
         path: Where it is.
         stream: Whose records it holds.
@@ -26,7 +29,7 @@ class Segment:
         started_ns: Monotonic time when the sealing thread first saw a frame; 0 before that.
     """
 
-    def __init__(self, path: Path, *, stream: str) -> None:
+    def __init__(self, path: Path, *, stream: str, length: int = 0) -> None:
         """Make the file.
 
         Raises:
@@ -42,6 +45,7 @@ class Segment:
         self.started_ns = 0
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
+            os.ftruncate(self._fd, length)
             self.begin(0)
         except OSError:
             self.close()

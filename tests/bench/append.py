@@ -1,6 +1,7 @@
-"""What one record costs on the path of a part, beside a bare INSERT.
+"""What one record costs: on the path of a part beside an INSERT, and in bytes that reach a disk.
 
-python tests/bench/append.py [--rate 300] [--records 3000] [--directory DIR]
+python -m tests.bench.append [--rate 300] [--records 3000] [--directory DIR]
+python -m tests.bench.append --wear [--records 300]     (root: a loop device with ext4)
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edge_agent.agent.lanes import LANES, NG, OK
 from edge_agent.spool.settings import SpoolSettings
 from edge_agent.spool.spool import Lane, Spool
+from tests.rigs.disk import Disk, missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,19 +63,70 @@ def measure(keep: Callable[[bytes], object], records: list[bytes], rate: float) 
     return f"p50 {took_us[len(took_us) // 2]:.1f} us, p99 {p99:.1f} us, worst {took_us[-1]:.0f} us"
 
 
+def wear(records: list[bytes], settings: SpoolSettings) -> tuple[float, float]:
+    """Append at ten records a second, acknowledged as they are sealed.
+
+    Returns:
+        Bytes a record that the process wrote (/proc/self/io), and that reached the device.
+    """
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="edge-wear-") as folder:
+        disk = Disk(Path(folder))
+        try:
+            spool = Spool(disk.root / "spool", LANES, settings)
+            spool.append(OK, records[0])
+            spool.flush()
+            before, io_before = disk.written_bytes(), _process_bytes()
+            due = time.perf_counter()
+            for index, record in enumerate(records):
+                spool.append(NG if index % 10 == 9 else OK, record)
+                for lane in spool.lanes:
+                    for sealed in spool.pending(lane.name):
+                        spool.acknowledge(sealed.stream, [(sealed.batch, sealed.batch)])
+                due += 0.1
+                time.sleep(max(0.0, due - time.perf_counter()))
+            after, io_after = disk.written_bytes(), _process_bytes()
+            spool.close()
+        finally:
+            disk.destroy()
+    return (io_after - io_before) / len(records), (after - before) / len(records)
+
+
+def _process_bytes() -> int:
+    fields = Path("/proc/self/io").read_text(encoding="ascii").split()
+    return int(fields[fields.index("write_bytes:") + 1])
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=300, help="records a second")
     parser.add_argument("--records", type=int, default=3000)
     parser.add_argument("--directory", type=Path, default=None)
+    parser.add_argument("--wear", action="store_true", help="bytes that reach a disk")
     options = parser.parse_args()
     draw = random.Random(1)
     records = [inspection(index, draw) for index in range(options.records)]
-    with tempfile.TemporaryDirectory(dir=options.directory) as name:
+    if options.wear:
+        lacking = missing()
+        if lacking:
+            parser.error(lacking)
+        for sync_ms, age_ms in ((200, 2000), (1000, 2000), (1000, 10_000), (5000, 10_000)):
+            settings = SpoolSettings(sync_ms=sync_ms, batch_age_ms=age_ms)
+            process, device = wear(records, settings)
+            print(  # noqa: T201 - its result
+                f"sync_ms {sync_ms:5}, batch_age_ms {age_ms:6}: {device:6.0f} bytes a record reach "
+                f"the device ({process:.0f} from the process)"
+            )
+        return
+    measure_path(records, options.rate, options.directory)
+
+
+def measure_path(records: list[bytes], rate: float, where: Path | None) -> None:
+    """Measure what a record costs on the path of a part."""
+    with tempfile.TemporaryDirectory(dir=where) as name:
         directory = Path(name)
         spool = Spool(directory / "spool", [Lane("inspections", "inspections")], SpoolSettings())
-        said = measure(lambda record: spool.append("inspections", record), records, options.rate)
+        said = measure(lambda record: spool.append("inspections", record), records, rate)
         print(f"append      {said}")  # noqa: T201 - its result
         spool.flush()
         size = spool.backlog().bytes / len(records)
@@ -84,7 +138,7 @@ def main() -> None:
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("CREATE TABLE records (id INTEGER PRIMARY KEY, record BLOB)")
         insert = "INSERT INTO records (record) VALUES (?)"
-        said = measure(lambda record: database.execute(insert, (record,)), records, options.rate)
+        said = measure(lambda record: database.execute(insert, (record,)), records, rate)
         print(f"bare INSERT {said}")  # noqa: T201 - its result
         database.close()
 

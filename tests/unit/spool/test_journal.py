@@ -37,14 +37,30 @@ def test_a_torn_tail_is_dropped_at_every_length() -> None:
         whole = sum(end <= length for end in ends) - 1
         content = journal.parse(DATA[:length])
         assert [r for run in content.runs for r in run.records] == RECORDS[:whole]
-        assert content.torn_bytes == length - ends[whole]
+        used = len(DATA[:length].rstrip(b"\0"))
+        assert content.torn_bytes == max(0, used - ends[whole])
         assert content.damaged_tail == 0
 
 
-def test_zeros_at_the_end_are_torn_not_damaged() -> None:
+def test_zeros_at_the_end_are_room_for_more() -> None:
     content = journal.parse(DATA + bytes(100))
     assert content.runs == [journal.Run(11, RECORDS)]
-    assert (content.torn_bytes, content.damaged_tail) == (100, 0)
+    assert (content.torn_bytes, content.damaged_tail) == (0, 0)
+
+
+def test_a_frame_that_ends_in_zeros_is_torn_not_damaged() -> None:
+    for gone in range(1, 12):
+        content = journal.parse(DATA[:-gone] + bytes(100))
+        assert [r for run in content.runs for r in run.records] == RECORDS[:-1]
+        assert content.torn_bytes > 0
+        assert content.damaged_tail == 0
+
+
+def test_a_record_may_end_in_zeros() -> None:
+    records = [b"a\0\0", b"", b"\0"]
+    frames = b"".join(journal.frame(number, record) for number, record in enumerate(records, 1))
+    content = journal.parse(journal.head(STREAM) + frames + bytes(50))
+    assert content == journal.Content(STREAM, [journal.Run(1, records)])
 
 
 def test_a_flipped_byte_costs_one_record_and_is_seen() -> None:

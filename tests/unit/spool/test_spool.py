@@ -268,12 +268,12 @@ def test_a_torn_tail_is_dropped_and_its_number_used_again(tmp_path: Path) -> Non
         spool.append("inspections", text)
     path = open_segment(spool).path
     crash(spool)
-    os.truncate(path, path.stat().st_size - 1)
+    os.truncate(path, len(path.read_bytes().rstrip(b"\0")) - 1)
     again = Spool(tmp_path, LANES, QUIET)
     assert again.append("inspections", b"d") == 3
     again.flush()
     assert records(again) == {1: b"a", 2: b"b", 3: b"d"}
-    assert again.stats().torn_bytes == 16
+    assert again.stats().torn_bytes == 9  # without the zeros of its number
     assert again.stats().lanes["inspections"].damaged == 0
     again.close()
 
