@@ -269,6 +269,7 @@ def pack(
     provenance: dict[str, str] | None = None,
     notes: Sequence[str] = (),
     light: tuple[float, float] | None = None,
+    corrects: tuple[float, float] | None = None,
     sections: Sequence[str] = (),
 ) -> Bundle:
     """Put the bundle together and write it.
@@ -283,6 +284,7 @@ def pack(
         provenance: What it was made from, beside what is known here.
         notes: What was found out about the good parts, a sentence each, for the card.
         light: Least and most light that the model can bear, as `calibration.lights` measures it.
+        corrects: Least and most light that may be undone before it looks.
         sections: Lines of more sections of the card, Markdown.
 
     Raises:
@@ -295,7 +297,7 @@ def pack(
     frames = [frame for _, frame in good.kept]
     names = {"onnx": "model.onnx", "litert": "model.tflite"}
     files |= {names[engine]: data for engine, data in fitted.models.items()}
-    files["baseline.json"] = Baseline.learn(frames, light=light).encode()
+    files["baseline.json"] = Baseline.learn(frames, light=light, corrects=corrects).encode()
     facts = Facts(
         name=plan.name, version=plan.version, about=plan.about, input=plan.input, dims=plan.dims,
         seed=plan.seed, allowed=plan.allowed, parts=len(fitted.out_of_sample),

@@ -3,6 +3,10 @@
 Good parts are shown in more and in less light, by simulation (linear light times a factor, with the
 camera's clipping), with and without a small mark on them. As far as good parts still pass and marks
 still tell, the light may move; there the lighting watch draws the line.
+
+Within it the same is asked of light that is undone before the model looks, as `lighting.correct`
+does it: noise that is raised with the light, and what was clipped, are then what harms. As far as
+that holds, correction is allowed.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import numpy as np
 
 from calibration import anomaly, figures, marks
 from calibration.features import Extractor
+from edge_agent.lighting.correction import table_of
 from edge_agent.lighting.sampling import GAMMA
 
 if TYPE_CHECKING:
@@ -62,12 +67,16 @@ class Lights(msgspec.Struct, frozen=True):
         brightest: Most light.
         steps: What was measured, darkest first.
         parts: How many good parts that was.
+        corrected: What was measured of light that was undone, within those limits.
+        corrects: Least and most light that may be undone, as multiples of what it is.
     """
 
     darkest: float
     brightest: float
     steps: tuple[Step, ...]
     parts: int
+    corrected: tuple[Step, ...] = ()
+    corrects: tuple[float, float] = (1.0, 1.0)
 
 
 def measure(plan: Plan, good: Good, unseen: anomaly.Unseen, fitted: Fitted) -> Lights:
@@ -85,31 +94,44 @@ def measure(plan: Plan, good: Good, unseen: anomaly.Unseen, fitted: Fitted) -> L
     frames = [frame for _, frame in kept]
     marked = _marked(plan, frames)
     extractor = Extractor(plan.input)
-    rng = np.random.default_rng(_SEED)
-    asked = [
-        extractor.features(in_light(frame, light, rng))
-        for light in FACTORS
-        for some in (frames, marked)
-        for frame in some
-    ]
-    scores = anomaly.ask(
-        good.material,
-        np.stack(asked),
-        np.tile(own, 2 * len(FACTORS)),
-        unseen.weights(),
-        dims=plan.dims,
-        seed=plan.seed,
-    ).reshape(len(FACTORS), 2, len(frames))
-    steps = tuple(
-        Step(
-            light,
-            float((plain >= fitted.thresholds.ng).mean()),
-            figures.auroc(plain, marks_),
+
+    def shown(lights: Sequence[float], *, undone: bool) -> tuple[Step, ...]:
+        """Let the model look at the parts in some lights."""
+        rng = np.random.default_rng(_SEED)
+        asked = [
+            extractor.features(undo(seen, light) if undone else seen)
+            for light in lights
+            for some in (frames, marked)
+            for seen in (in_light(frame, light, rng) for frame in some)
+        ]
+        scores = anomaly.ask(
+            good.material,
+            np.stack(asked),
+            np.tile(own, 2 * len(lights)),
+            unseen.weights(),
+            dims=plan.dims,
+            seed=plan.seed,
+        ).reshape(len(lights), 2, len(frames))
+        return tuple(
+            Step(
+                light,
+                float((plain >= fitted.thresholds.ng).mean()),
+                figures.auroc(plain, marks_),
+            )
+            for light, (plain, marks_) in zip(lights, scores, strict=True)
         )
-        for light, (plain, marks_) in zip(FACTORS, scores, strict=True)
-    )
-    darkest, brightest = limits_of(steps, plan.allowed.by(len(unseen.wholes)).false_rejects)
-    return Lights(darkest, brightest, steps, len(frames))
+
+    allowed = plan.allowed.by(len(unseen.wholes)).false_rejects
+    steps = shown(FACTORS, undone=False)
+    darkest, brightest = limits_of(steps, allowed)
+    corrected = shown([each for each in FACTORS if darkest <= each <= brightest], undone=True)
+    corrects = limits_of(corrected, allowed)
+    return Lights(darkest, brightest, steps, len(frames), corrected, corrects)
+
+
+def undo(image: Image, light: float) -> Image:
+    """Return an image whose light is brought back, as a station's correction does it."""
+    return np.asarray(cv2.LUT(image, table_of(np.array([light]))), np.uint8)
 
 
 def limits_of(steps: Sequence[Step], allowed: float) -> tuple[float, float]:
@@ -175,6 +197,7 @@ def _marked(plan: Plan, frames: Sequence[Image]) -> list[Image]:
 
 def card_lines(lights: Lights) -> list[str]:
     """Give the card's section, as Markdown."""
+    undone = {step.light: step for step in lights.corrected}
     return [
         "## Light",
         "",
@@ -185,11 +208,21 @@ def card_lines(lights: Lights) -> list[str]:
             "`invalid`."
         ),
         "",
-        "| light | good parts `ng` | AUROC of small marks |",
-        "|---|---|---|",
-        *(f"| {step.light:g} | {step.rejected:.0%} | {step.told:.3f} |" for step in lights.steps),
+        (
+            f"Light from {lights.corrects[0]:g} to {lights.corrects[1]:g} times may be undone "
+            "before the model looks (`lighting.correct`): so far good parts pass and marks tell."
+        ),
+        "",
+        "| light | good parts `ng` | AUROC of small marks | `ng`, corrected | AUROC, corrected |",
+        "|---|---|---|---|---|",
+        *(_row(step, undone.get(step.light)) for step in lights.steps),
         "",
     ]
+
+
+def _row(step: Step, undone: Step | None) -> str:
+    after = f"{undone.rejected:.0%} | {undone.told:.3f}" if undone else "- | -"
+    return f"| {step.light:g} | {step.rejected:.0%} | {step.told:.3f} | {after} |"
 
 
 def note(lights: Lights) -> str:

@@ -150,6 +150,7 @@ def commission(  # noqa: PLR0917 - typer reads its options from the signature
             notes=notes,
             provenance={"by": by} if by else {},
             light=(light.darkest, light.brightest),
+            corrects=light.corrects,
             sections=[*lights.card_lines(light), *precision_told.card_lines(compared)],
         )
         card = bundle.files[bundle.manifest.card]

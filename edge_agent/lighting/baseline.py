@@ -103,6 +103,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         monitors: What is watched, and why it cannot be where it cannot; empty where it can.
         notes: What the user should know of how it was learned.
         digest: SHA-256 over all of the above that was measured, so that a record can name it.
+        corrects: Least and most light, as multiples of what it is, that may be undone before the
+            model looks, as commissioning proved it; None where it proved nothing.
     """
 
     schema: Literal["edge/baseline/2"] = "edge/baseline/2"
@@ -122,6 +124,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     monitors: dict[str, str]
     notes: tuple[str, ...]
     digest: str
+    corrects: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a baseline that lacks a statistic."""
@@ -133,7 +136,11 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @classmethod
     def learn(
-        cls, frames: Sequence[Image], *, light: tuple[float, float] | None = None
+        cls,
+        frames: Sequence[Image],
+        *,
+        light: tuple[float, float] | None = None,
+        corrects: tuple[float, float] | None = None,
     ) -> Baseline:
         """Learn a baseline from good frames under correct light.
 
@@ -142,6 +149,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 trustworthy.
             light: Least and most light that the model can bear, as multiples of what it is now;
                 None takes what is usual.
+            corrects: See the attribute.
 
         Raises:
             UsageError: There are too few frames, or they are too small.
@@ -183,6 +191,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             monitors={},
             notes=(),
             digest="",
+            corrects=corrects,
         )
         digest = hashlib.sha256(msgspec.json.encode(baseline)).hexdigest()
         return msgspec.structs.replace(

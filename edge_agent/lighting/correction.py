@@ -10,7 +10,8 @@ its own table, so small that from one to the next less than two grey levels chan
 A frame is left as it is, and why is said, when
 
 - no cause is confirmed, or one that light alone does not undo: ambient light, dirt, focus, ...,
-- it is invalid, or the light is beyond what was proven to do no harm,
+- it is invalid, or the light is beyond its hard limits or beyond what commissioning proved to do
+  no harm when it is undone (`Baseline.corrects`; see `calibration.lights`),
 - more of it is clipped than at commissioning: what is saturated or black cannot be brought back,
 - its own figures lie off the average: the light is changing right now.
 
@@ -95,17 +96,13 @@ class Corrector:
     Args:
         baseline: As commissioned.
         mode: What is corrected.
-        proven: Least and most light, as multiples, up to which correction was proven to do no harm;
-            None takes the hard limits of the light alone.
 
     Attributes:
         image: The last frame as it was corrected; good until the next call.
         why_not: Why the last frame was left as it is; empty where it was corrected.
     """
 
-    def __init__(
-        self, baseline: Baseline, mode: Correct, *, proven: tuple[float, float] | None = None
-    ) -> None:
+    def __init__(self, baseline: Baseline, mode: Correct) -> None:
         self.baseline = baseline
         self.image: Image | None = None
         self.why_not = ""
@@ -113,7 +110,7 @@ class Corrector:
         limit = baseline.limits["level"]
         below = limit.below if limit.below is not None else limit.reach
         self._least, self._most = limit.centre - below, limit.centre + limit.reach
-        if proven is not None:
+        if proven := baseline.corrects:
             self._least = max(self._least, 100.0 * (proven[0] - 1.0))
             self._most = min(self._most, 100.0 * (proven[1] - 1.0))
         memories = [baseline.memories[name] for name in _FIGURES]

@@ -114,14 +114,14 @@ class History:
 
     def _open(self) -> Bucket:
         squares = (
-            square / count if count else 0.0
+            float(square) / count if count else 0.0
             for square, count in zip(self._squares, self._counts, strict=True)
         )
         return Bucket(
             self._begin_s + self._seconds / self._frames,
             0,
             tuple(self._counts),
-            tuple(self._means),
+            tuple(map(float, self._means)),
             tuple(squares),
         )
 

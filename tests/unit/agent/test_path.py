@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge_agent import clock
+from edge_agent.agent.ageing import Ageing
 from edge_agent.agent.path import PartPath
 from edge_agent.agent.products import Product
 from edge_agent.agent.scores import ScoreWatches
@@ -25,6 +26,8 @@ from edge_agent.inspection.pipeline import Pipeline
 from edge_agent.inspection.seen import Inspection
 from edge_agent.inspection.tasks import Inspector
 from edge_agent.lighting import Baseline, LightCause, LightLevel, LightState, LightWatch
+from edge_agent.lighting.correction import Correct
+from edge_agent.lighting.history import History
 from edge_agent.rollout.bundle import write_bundle
 from edge_agent.rollout.live import LiveModel, make_live
 from tests.tiny import (
@@ -502,3 +505,50 @@ def test_a_stage_over_its_budget_on_three_of_ten_parts_is_trouble_and_the_verdic
     path.model = model_of(slow, Thresholds(1.3, 1.6), budget_ms=15.0)
     path.process(frame_of(flat(100)))
     assert steps.conditions["model"] == ""
+
+
+# --- light that is brought back before the model looks, and light over months --------------------
+
+
+def still(light: float, count: int) -> list[Image]:
+    """Take pictures of a scene that stays put, in some light."""
+    rng = np.random.default_rng(3)
+    scene = rng.integers(60, 180, (120, 160, 3)) * light ** (1 / 2.2)
+    noise = np.random.default_rng(int(light * 1000))
+    return [(scene + noise.normal(0, 1, scene.shape)).astype(np.uint8) for _ in range(count)]
+
+
+@pytest.mark.parametrize("correct", list(Correct))
+def test_the_model_sees_corrected_light_and_the_record_says_so(correct: Correct) -> None:
+    steps = Steps()
+    path = make_path(steps, correct=correct)
+    watch = LightWatch(Baseline.learn(still(1.0, 60)))
+    path.model = model_of(Reader(), Thresholds(1.3, 1.6), light=watch)
+    usual = path.process(frame_of(still(1.0, 1)[0])).record.scores["anomaly"]
+    for image in still(0.93, 40):
+        kept = image.copy()
+        record = path.process(frame_of(image)).record
+        np.testing.assert_array_equal(image, kept)
+    lighting = record.lighting
+    assert [each.kind for each in lighting.causes] == ["brightness"]
+    assert lighting.statistics["level"] == pytest.approx(-7.0, abs=1.0)
+    if correct is Correct.OFF:
+        assert lighting.corrected == {}
+        assert record.scores["anomaly"] < usual - 0.02
+    else:
+        assert lighting.corrected == {"level": pytest.approx(-7.0, abs=0.5)}
+        assert record.scores["anomaly"] == pytest.approx(usual, abs=0.01)
+
+
+def test_the_light_is_noted_down_for_months(tmp_path: Path) -> None:
+    ageing = Ageing(tmp_path / "light", forecast_days=7.0)
+    path = make_path(Steps(), watch=True, ageing=ageing)
+    for image in GOOD:
+        path.process(frame_of(image))
+    ageing.save()
+    (file,) = (tmp_path / "light").iterdir()
+    assert path.model is not None
+    assert path.model.watch is not None
+    digest = path.model.watch.baseline.digest
+    (bucket,) = History.decode(file.read_bytes(), digest, "file").buckets
+    assert bucket.frames == len(GOOD)
