@@ -32,7 +32,7 @@ class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             description="Seal a batch that has this many bytes before compression.",
             extra={"unit": "bytes"},
         ),
-    ] = 256 * 2**10
+    ] = 512 * 2**10
     batch_age_ms: Annotated[
         int,
         Meta(
