@@ -182,11 +182,11 @@ def test_the_light_is_changed_on_order_and_the_alarm_is_acknowledged(
     agent.start()
     agent.until_parts(3)
     key = f"light/brightness/{STATION}"
-    assert agent.cli("light", "level=0.5").stdout == "station line1: light is level 0.5\n"
+    assert agent.cli("light", "level=0.4").stdout == "station line1: light is level 0.4\n"
     agent.until(lambda status: [alarm["key"] for alarm in status["alarms"]] == [key])
-    said = re.match(r"light (\d+)% below the baseline", agent.status()["alarms"][0]["text"])
+    said = re.match(r"light down (\d+) %", agent.status()["alarms"][0]["text"])
     assert said is not None
-    assert 45 <= int(said[1]) <= 55
+    assert 55 <= int(said[1]) <= 65
     assert agent.station()["last"]["verdict"] == "invalid"
     agent.cli("light")
     agent.until(lambda status: status["alarms"][0]["state"] == "returned-unacknowledged")
