@@ -113,9 +113,18 @@ def _grain(random: np.random.Generator, rows: int, columns: int, sigma: float) -
     return np.asarray(smooth / smooth.std(), np.float32)[:, :, np.newaxis]
 
 
+_LEVELS = 4096
+_CODED = np.round(255.0 * (np.arange(_LEVELS) / (_LEVELS - 1)) ** (1 / 2.2)).astype(np.uint8)
+_NOISE = np.random.default_rng(11).standard_normal(1 << 20, np.float32)
+
+
 def expose(light: Field, number: int, *, noise: float = 0.002) -> Image:
-    """Add the sensor's noise, and code linear light in 8 bits with a gamma of 2.2."""
-    random = np.random.default_rng([11, number])
-    noisy = light + np.float32(noise) * random.standard_normal(light.shape, np.float32)
-    coded = 255.0 * np.power(np.clip(noisy, 0.0, 1.0), np.float32(1 / 2.2))
-    return np.asarray(np.round(coded), np.uint8)
+    """Add the sensor's noise, and code linear light in 8 bits with a gamma of 2.2.
+
+    The noise is drawn once; each frame begins somewhere else in it.
+    """
+    start = int(np.random.default_rng([11, number]).integers(len(_NOISE) - light.size))
+    drawn = _NOISE[start : start + light.size].reshape(light.shape)
+    noisy = light + np.float32(noise) * drawn
+    np.clip(noisy, 0.0, 1.0, out=noisy)
+    return np.asarray(_CODED[(noisy * np.float32(_LEVELS - 1)).astype(np.intp)], np.uint8)
