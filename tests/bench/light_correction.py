@@ -75,7 +75,7 @@ def main() -> None:
             f"{figures.auroc(raw, raw_bad):.4f}",
             f"{figures.auroc(fixed, fixed_bad):.4f}",
         )
-    Console().print(table)
+    Console(width=150).print(table)
 
 
 def _images(folder: Path) -> list[Image]:
