@@ -130,3 +130,95 @@ def test_any_page_may_be_damaged(killed: Path, tmp_path: Path, seed: int) -> Non
         torn = stats.torn_bytes > 0  # the last frame: as if it had just been written
         assert counted >= len(lost) or unsaid or torn, (name, counted, len(lost))
     spool.close()
+
+
+def fresh_copy(killed: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "spool"
+    shutil.copytree(killed, folder)
+    return folder
+
+
+def test_a_damaged_file_is_kept_and_a_new_stream_begins(killed: Path, tmp_path: Path) -> None:
+    folder = fresh_copy(killed, tmp_path)
+    before = Spool(fresh_copy(killed, tmp_path / "before"), LANES, QUIET)
+    streams = {name: lane.stream for name, lane in before.stats().lanes.items()}
+    before.close()
+    (folder / "spool.db").write_bytes(b"this is no database" * 100)
+    (folder / "spool.db-wal").unlink()
+    (folder / "spool.db-shm").unlink()
+    spool = Spool(folder, LANES, QUIET)
+    (text,) = [damage.text for damage in spool.stats().damages]
+    aside = [p for p in folder.glob("spool.db.damaged-*") if not p.name.endswith(("-wal", "-shm"))]
+    assert len(aside) == 1
+    assert b"this is no database" in aside[0].read_bytes()
+    assert aside[0].name in text
+    assert {name: lane.stream for name, lane in spool.stats().lanes.items()} != streams
+    assert spool.append("ok", b"next") == 11  # after the ten that were open
+    spool.flush()
+    kept, _ = look(spool)
+    assert record(1005) in kept.values()
+    spool.close()
+
+
+def test_what_only_reading_shows_is_told_in_the_same_stream(killed: Path, tmp_path: Path) -> None:
+    folder = fresh_copy(killed, tmp_path)
+    tidy = Spool(folder, LANES, QUIET)
+    stream = tidy.stats().lanes["ok"].stream
+    whole = {each.batch: each for each in tidy.pending("ok", limit=1000)}
+    tidy.close()
+    path = folder / "spool.db"
+    data = bytearray(path.read_bytes())
+    mine = whole[9].data[20:200]
+    assert data.count(mine) == 1
+    data[data.find(mine) + 100] ^= 1
+    path.write_bytes(data)
+    spool = Spool(folder, LANES, QUIET)
+    assert spool.pending("ok", limit=1000) == []  # it was just found, and nothing bad goes out
+    spool.flush()
+    left = {each.batch: each for each in spool.pending("ok", limit=1000)}
+    assert left.keys() == whole.keys() - {9}
+    assert all(left[number].data == whole[number].data for number in left)
+    assert spool.append("ok", b"next") == 1011
+    spool.flush()
+    newest = spool.pending("ok", limit=1000)[-1]
+    assert newest.stream == stream
+    lost = batch.decode(newest.data)[0].lost
+    assert lost == (batch.Loss(whole[9].first, whole[9].last, "damaged"),)
+    assert spool.stats().lanes["ok"].damaged == whole[9].count
+    spool.close()
+
+
+def test_a_database_that_went_back_ends_its_stream(killed: Path, tmp_path: Path) -> None:
+    folder = fresh_copy(killed, tmp_path)
+    (folder / "spool.db-wal").write_bytes(b"")  # all that was sealed after number 600 is gone
+    (folder / "spool.db-shm").unlink(missing_ok=True)
+    spool = Spool(folder, LANES, QUIET)
+    text = " ".join(damage.text for damage in spool.stats().damages)
+    assert "records ok 601 to 1000" in text
+    spool.append("ok", b"tells")
+    spool.flush()
+    kept, told = look(spool)
+    lane = spool.stats().lanes["ok"]
+    ended = {stream for stream, _ in kept} - {each.stream for each in spool.stats().lanes.values()}
+    assert ended == set()  # what waits of the ended stream is a lane of its own
+    ended_ones = [(loss.first, loss.last, loss.reason) for loss in told if loss.stream]
+    assert (601, 1000, "damaged") in ended_ones
+    assert lane.appended == 11
+    assert kept[lane.stream, 11] == b"tells"
+    former = next(each for each in spool.lanes if each.name.startswith("ok~"))
+    stream = spool.pending(former.name)[0].stream
+    assert spool.acknowledge(stream, [(1, 1000)]) == 9
+    spool.close()
+    again = Spool(folder, LANES, QUIET)
+    assert [each.name for each in again.lanes] == ["alarms", "ok"]
+    again.close()
+
+
+def test_lanes_of_before_are_still_sent(killed: Path, tmp_path: Path) -> None:
+    folder = fresh_copy(killed, tmp_path)
+    lanes = (Lane("alarms", "alarms", urgent=True), Lane("fine", "inspections"))
+    spool = Spool(folder, lanes, QUIET)
+    assert [each.name for each in spool.lanes] == ["alarms", "ok", "fine"]
+    assert sum(each.count for each in spool.pending("ok", limit=1000)) == 1010 - 150
+    assert spool.append("fine", b"new") == 1
+    spool.close()

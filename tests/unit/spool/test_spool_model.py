@@ -189,5 +189,5 @@ class SpoolMachine(RuleBasedStateMachine):
 def test_random_actions_agree_with_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_agent.spool.files.Segment", Brittle)
     run_state_machine_as_test(
-        SpoolMachine, settings=settings(max_examples=25, stateful_step_count=25)
+        SpoolMachine, settings=settings(max_examples=15, stateful_step_count=25)
     )
