@@ -235,11 +235,14 @@ def _draw_figures(sheet: _Sheet, baseline: Baseline) -> None:
         memory, hard = memories[place], baseline.limits.get(name)
         sheet.text(_FROM, y, f"{label} {unit}".rstrip())
         if memory.frames <= 1 and hard is None:
-            sheet.text(_BAR, y, "cannot be measured here", size=0.45, colour=_FAINT)
+            sheet.text(_BAR, y, "not measured here", size=0.45, colour=_FAINT)
             continue
         named = float(min(limits.quick[place], limits.slow[place])) if place in naming else 0.0
         reach = (hard.below or hard.reach, hard.reach) if hard else (0.0, 0.0)
-        _draw_bar(sheet, y, memory.spread, named, reach)
+        if named or hard:
+            _draw_bar(sheet, y, memory.spread, named, reach)
+        else:
+            sheet.text(_BAR, y, "nothing rests on it here", size=0.45, colour=_FAINT)
         beyond = " / ".join(dict.fromkeys(f"{sign}{_short(r)}" for sign, r in _signed(reach)))
         for x, words in zip(
             _COLUMNS,
