@@ -3,7 +3,7 @@
 Everything here does IO and may fail; the spool's thread tries again. Nothing here is on the path
 of a part.
 
-Invariants, each held by a test of its name in tests/unit/spool/test_files.py:
+Invariants, each held by a test in tests/unit/spool/test_files.py:
 
 1. *a damaged file is kept*: before its place is taken it stands under a name with the time.
 2. *what can be read is saved*: sealed batches travel as they are, under the stream and the numbers
@@ -25,7 +25,7 @@ import msgspec
 
 from edge_agent.errors import SpoolError
 from edge_agent.spool import batch as layout
-from edge_agent.spool import journal, salvage
+from edge_agent.spool import journal, mending, salvage
 from edge_agent.spool.database import Database, Holding
 from edge_agent.spool.lanes import Lane
 from edge_agent.spool.rows import Damaged, LaneRow
@@ -36,13 +36,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.spool.database import SealedBatch
-    from edge_agent.spool.rows import BatchRow
     from edge_agent.spool.settings import SpoolSettings
 
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
-_CHUNK = 64
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -105,11 +103,22 @@ class Files:
                 return self._take_over(self._open_database(lanes), lanes)
             except Damaged as damage:
                 self._close_database()
-                self._rebuild_in_new_streams(str(damage), lanes)
+                self._report(mending.begin_new_streams(self._path, str(damage), lanes))
             except BaseException:
                 self._close_database()
                 raise
         raise OSError(errno.EIO, "what was written does not stay as it was written")
+
+    def rebuild(self, damage: str, known: Sequence[LaneRow]) -> None:
+        """Make a damaged database anew while the lanes are known: their streams go on.
+
+        Raises:
+            OSError: The disk fails.
+            sqlite3.Error: The disk fails.
+        """
+        self._close_database()
+        self._report(mending.go_on(self._path, damage, known))
+        self._database = Database(self._path)
 
     def close(self) -> None:
         """Close everything."""
@@ -244,7 +253,7 @@ class Files:
 
     def _restart(self, row: LaneRow, base: int) -> LaneRow:
         """Begin a new stream, for the database is older than the journal."""
-        former = msgspec.structs.replace(row, name=_former(row))
+        former = msgspec.structs.replace(row, name=mending.former_name(row))
         self.database.keep_lane(former)
         fresh = self.database.add_lane(row.name, row.kind, stream=secrets.token_hex(8))
         loss = layout.Loss(row.sealed + 1, base, "damaged", row.stream)
@@ -254,153 +263,6 @@ class Files:
             f" gone: at most records {row.name} {row.sealed + 1} to {base}; a new stream begins"
         )
         return fresh
-
-    # --- mending -----------------------------------------------------------------------------
-
-    def _rebuild_in_new_streams(self, damage: str, lanes: Sequence[Lane]) -> None:
-        """Make a new database of what a damaged one still says; each lane begins a new stream."""
-        with salvage.Salvage(self._path) as old:
-            new = self._new_database()
-            fresh = {
-                lane.name: new.add_lane(lane.name, lane.kind, stream=secrets.token_hex(8))
-                for lane in lanes
-            }
-            former = {
-                row.stream: new.add_lane(_former(row), row.kind, stream=row.stream)
-                for row in old.lanes.values()
-            }
-            kinds = {lane.kind for lane in lanes}
-            for row in old.lanes.values():
-                mine = former[row.stream]
-                new.keep_lane(msgspec.structs.replace(row, slot=mine.slot, name=mine.name))
-            kept = _copy(new, old.batches(), former, kinds)
-            losses = [
-                (
-                    carrier.stream,
-                    layout.Loss(loss.first, loss.last, loss.reason, loss.of or loss.carrier),
-                )
-                for loss in old.losses()
-                if (carrier := _successor(loss.carrier, old.lanes, fresh)) is not None
-            ]
-            told: list[str] = []
-            for stream, row in former.items():
-                before = next((each for each in old.lanes.values() if each.stream == stream), None)
-                spans = _gone(before, kept.get(stream, []))
-                carrier = _successor(stream, old.lanes, fresh) or fresh[lanes[0].name]
-                losses += [
-                    (carrier.stream, layout.Loss(first, last, "damaged", stream))
-                    for first, last in spans
-                ]
-                told += [f"{row.name} {first} to {last}" for first, last in spans]
-            new.note_losses(losses)
-            new.close()
-        unknown = [lane.name for lane in lanes if lane.name not in old.lanes]
-        self._exchange(damage, sum(map(len, kept.values())), told, unknown)
-
-    def rebuild(self, damage: str, known: Sequence[LaneRow]) -> None:
-        """Make a new database of what a damaged one still says, while the lanes are known.
-
-        The streams go on: what is gone is told in each.
-
-        Raises:
-            OSError: The disk fails.
-            sqlite3.Error: The disk fails.
-        """
-        self._close_database()
-        with salvage.Salvage(self._path) as old:
-            new = self._new_database()
-            for row in known:
-                new.keep_lane(row)
-            streams = {row.stream: row for row in known}
-            kept = _copy(new, old.batches(), streams, set())
-            losses = [
-                (loss.carrier, layout.Loss(loss.first, loss.last, loss.reason, loss.of))
-                for loss in old.losses()
-                if loss.carrier in streams
-            ]
-            told: list[str] = []
-            for row in known:
-                spans = salvage.holes(row.floor, row.sealed, kept.get(row.stream, []))
-                losses += [
-                    (row.stream, layout.Loss(first, last, "damaged")) for first, last in spans
-                ]
-                row.damaged += sum(last - first + 1 for first, last in spans)
-                new.keep_lane(row)
-                told += [f"{row.name} {first} to {last}" for first, last in spans]
-            new.note_losses(losses)
-            new.close()
-        self._exchange(damage, sum(map(len, kept.values())), told, [])
-        self._database = Database(self._path)
-
-    def _new_database(self) -> Database:
-        for leftover in self.directory.glob("spool.db.new*"):
-            leftover.unlink()
-        return Database(self._path.with_name("spool.db.new"))
-
-    def _exchange(
-        self, damage: str, saved: int, gone: Sequence[str], unknown: Sequence[str]
-    ) -> None:
-        """Put the new database in the place of the damaged one, and report."""
-        name = salvage.set_aside(self._path)
-        self._path.with_name("spool.db.new").rename(self._path)
-        salvage.sync_directory(self.directory)
-        text = f"{self._path.name} was damaged ({damage}); kept as {name}; {saved} batches saved; "
-        text += (
-            f"gone: at most records {', '.join(gone)}" if gone else "gone: none that is known of"
-        )
-        if unknown:
-            text += f"; how much of {', '.join(unknown)} before that cannot be said"
-        self._report(text)
-
-
-def _former(row: LaneRow) -> str:
-    """Name a lane that only waits for the collector."""
-    return f"{row.name.partition('~')[0]}~{row.stream[:8]}"
-
-
-def _successor(stream: str, old: dict[str, LaneRow], fresh: dict[str, LaneRow]) -> LaneRow | None:
-    """Return the lane that goes on for a stream."""
-    for name, row in old.items():
-        if row.stream == stream:
-            return fresh.get(name.partition("~")[0])
-    return None
-
-
-def _gone(before: LaneRow | None, kept: Sequence[BatchRow]) -> list[tuple[int, int]]:
-    if before is not None:
-        return salvage.holes(before.floor, before.sealed, kept)
-    return salvage.holes(kept[0].first - 1, kept[-1].last, kept) if kept else []
-
-
-def _copy(
-    new: Database,
-    batches: Iterator[BatchRow],
-    lanes: dict[str, LaneRow],
-    kinds: set[str],
-) -> dict[str, list[BatchRow]]:
-    """Copy batches; a stream without a lane gets one. Return what was copied, without the data."""
-    kept: dict[str, list[BatchRow]] = {}
-    chunk: list[BatchRow] = []
-
-    def write() -> None:
-        for stream in {row.stream for row in chunk}:
-            new.take_over(lanes[stream], [row for row in chunk if row.stream == stream])
-        chunk.clear()
-
-    for row in batches:
-        if row.stream not in lanes:
-            kind = layout.decode(row.data)[0].kind
-            if kind not in kinds:
-                continue
-            lanes[row.stream] = new.add_lane(f"{kind}~{row.stream[:8]}", kind, stream=row.stream)
-        if any(each.batch == row.batch for each in kept.get(row.stream, [])[-1:]):
-            continue
-        chunk.append(row)
-        kept.setdefault(row.stream, []).append(msgspec.structs.replace(row, data=b""))
-        if len(chunk) >= _CHUNK:
-            write()
-    write()
-    return kept
 
 
 def _renumbered(content: journal.Content, mark: int, first: int) -> list[journal.Run]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _KEPT_ASIDE = 3
 _STEP = 64
 _FAR = 20_000  # row ids to try one by one between pages that cannot be read
-_SLOTS = 17  # to look through where a lane cannot be read
+_SLOTS = 12  # to look through where no lane can be read
 _ALL = (0, 2**62)
 _SIDES = ("", "-wal", "-shm")
 _Row = TypeVar("_Row")
@@ -60,7 +60,12 @@ class Salvage:
         spans = [
             (rows.id_of(lane, 1), rows.id_of(lane, lane.batches)) for lane in self.lanes.values()
         ]
-        spans = spans or [rows.ids(rows.LaneRow(slot, "", "", "")) for slot in range(1, _SLOTS)]
+        known = {lane.slot for lane in self.lanes.values()}
+        spans += [  # of lanes that cannot be read
+            rows.ids(rows.LaneRow(slot, "", "", ""))
+            for slot in range(1, max(known, default=_SLOTS) + 2)
+            if slot not in known
+        ]
         if self._sql is None:
             return iter(())
         return _reachable(self._sql, "batches", rows.BATCH_COLUMNS, rows.batch, spans)

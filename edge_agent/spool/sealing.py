@@ -17,11 +17,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from edge_agent.spool import journal
-from edge_agent.spool.database import Holding
+from edge_agent.spool.ends import End
 from edge_agent.spool.files import Files
 from edge_agent.spool.lanes import Backlog, Damage, Lane, LaneStats, Stats
 from edge_agent.spool.ring import Ring
-from edge_agent.spool.rows import Damaged, LaneRow
+from edge_agent.spool.rows import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,33 +38,6 @@ _DRAIN = 256
 _RETIRED_MOST = 8
 _DAMAGES = 8
 _OVER_BYTES = 2**20
-
-
-class End:
-    """The open end of a lane: what `append` needs, and no more.
-
-    Attributes:
-        lock: Held for assignments and one write.
-        syncing: Held during a sync, so that a segment is not closed under it.
-        waits: Records go to memory, behind those that are there.
-        segment: Being written; None while there is no disk, and for a former lane.
-        spare: Made ahead, so that changing over is an assignment.
-        retired: Full, waiting to be sealed in this order.
-    """
-
-    def __init__(self, lane: Lane, settings: SpoolSettings) -> None:
-        self.lane = lane
-        self.row = LaneRow(0, lane.name, lane.kind, "")
-        self.holding = Holding()
-        self.lock = threading.RLock()
-        self.syncing = threading.Lock()
-        self.next_number = 1
-        self.seal_at_records = 1 if lane.urgent else settings.batch_records
-        self.seal_at_bytes = settings.batch_bytes
-        self.waits = True
-        self.segment: Segment | None = None
-        self.spare: Segment | None = None
-        self.retired: list[Segment] = []
 
 
 class Sealing:
@@ -145,7 +118,7 @@ class Sealing:
     def acknowledge(self, end: End, ranges: Sequence[tuple[int, int]]) -> int:
         """Forget batches; return how many were there. The database lock is held."""
         freed = self.files.database.acknowledge(end.row, ranges)
-        _subtract(end.holding, freed)
+        end.forget(freed)
         return freed.batches
 
     def backlog(self) -> Backlog:
@@ -167,23 +140,8 @@ class Sealing:
         return Stats(lanes, self._faults, error, self.files.torn_bytes, tuple(self._damages))
 
     def _lane_stats(self, end: End) -> LaneStats:
-        row, holding = end.row, end.holding
-        known = end.lane in self._lanes
-        with end.lock:
-            appended = end.next_number - 1
-            segments = [*end.retired, *([end.segment] if end.segment else [])]
-            journal_bytes = sum(s.size - journal.HEAD_BYTES for s in segments)
-        in_memory = self.ring.count(end.lane.name) if known else 0
-        untold = self.ring.dropped(end.lane.name) if known else 0
-        backlog = Backlog(
-            holding.records + max(0, appended - row.sealed) + in_memory,
-            holding.batches,
-            holding.bytes + journal_bytes,
-        )
-        return LaneStats(
-            row.kind, row.stream, appended, row.sealed, row.batches, row.evicted, row.damaged,
-            row.dropped + untold, in_memory, backlog,
-        )  # fmt: skip
+        ring = self.ring if end.lane in self._lanes else None
+        return end.stats(ring)
 
     # --- the thread --------------------------------------------------------------------------
 
@@ -354,7 +312,7 @@ class Sealing:
             while self.backlog().bytes > quota and end.holding.batches:
                 with self.database_lock:
                     freed = self.files.database.evict_oldest(end.row)
-                    _subtract(end.holding, freed)
+                    end.forget(freed)
                 log.warning(
                     "spool is over its quota: %d records of lane %s evicted",
                     freed.records,
@@ -412,9 +370,3 @@ class Sealing:
         with end.lock:
             end.next_number = last + 1
             self._begin(end)
-
-
-def _subtract(holding: Holding, freed: Holding) -> None:
-    holding.batches -= freed.batches
-    holding.records -= freed.records
-    holding.bytes -= freed.bytes

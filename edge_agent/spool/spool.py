@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.spool.database import SealedBatch
-    from edge_agent.spool.sealing import End
+    from edge_agent.spool.ends import End
     from edge_agent.spool.settings import SpoolSettings
 
 __all__ = ["Backlog", "Lane", "LaneStats", "Spool", "Stats"]
