@@ -56,7 +56,7 @@ class SealedBatch(msgspec.Struct, frozen=True):
     @property
     def content_type(self) -> str:
         """What `data` is."""
-        return layout.CONTENT_TYPE
+        return layout.content_type(self.data)
 
     @property
     def encoding(self) -> str:
