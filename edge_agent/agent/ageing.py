@@ -10,6 +10,7 @@ Invariants:
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from pathlib import Path
@@ -26,6 +27,9 @@ _HISTORIES = 8
 _FILES = 64
 _SAVE_S = 3600.0
 _LOOK_S = 600.0
+_HOLD_S = 7200.0
+"""An alarm stays so long after its forecast is gone: one that is just sure comes and goes."""
+
 _SOON_AGAIN = 1.25
 """An alarm stays until its day is so many times farther off than it takes to raise it."""
 
@@ -47,6 +51,8 @@ class Ageing:
         self._forecasts: tuple[Forecast, ...] = ()
         self._told = ""
         self._alarm = ""
+        self._near_s = -math.inf  # when it was last so
+        self._has_looked = False
         self._next_save = time.monotonic() + _SAVE_S
         self._next_look = time.monotonic()
 
@@ -56,9 +62,9 @@ class Ageing:
         return self._forecasts
 
     @property
-    def alarm(self) -> str:
-        """What is near its limit, in words; empty for nothing."""
-        return self._alarm
+    def alarm(self) -> str | None:
+        """What is near its limit, in words; empty for nothing, None before the first look."""
+        return self._alarm if self._has_looked else None
 
     def take(self, baseline: Baseline, state: LightState, at_ns: int) -> None:
         """Take what the watch said of a frame.
@@ -100,7 +106,11 @@ class Ageing:
         nearest = found[0] if found else None
         soon = self._forecast_days * (_SOON_AGAIN if self._alarm else 1.0)
         self._forecasts = found
-        self._alarm = nearest.text if nearest and nearest.days <= soon else ""
+        self._has_looked = True
+        if nearest and nearest.days <= soon:
+            self._alarm, self._near_s = nearest.text, now_s
+        elif now_s - self._near_s >= _HOLD_S:
+            self._alarm = ""
         told = nearest.statistic if nearest else ""
         if nearest and told != self._told:
             log.warning("%s", nearest.text)
@@ -129,7 +139,7 @@ class Ageing:
         known = self._histories.pop(digest, None)
         self._histories[digest] = known or self._read(digest)
         self._baseline = baseline
-        self._next_look = 0.0
+        self._next_look, self._near_s = 0.0, -math.inf
         while len(self._histories) > _HISTORIES:
             self._histories.pop(next(iter(self._histories)))
 

@@ -263,7 +263,8 @@ class Agent:
         """Ask where the light goes, and keep what is known of it, each when it is time."""
         for name, ageing in self._ageing.items():
             ageing.look_after()
-            self.desk.observe(AGEING, name, ageing.alarm)
+            if ageing.alarm is not None:  # what stood before a restart stands until it is known
+                self.desk.observe(AGEING, name, ageing.alarm)
 
     def _publish_new_words(self) -> None:
         """Publish the state of alarms whose text has changed since it was published."""

@@ -55,7 +55,7 @@ SCORES = AlarmKind(
     "look at the parts, the fixture and the lens; another product is told with `edge-agent "
     "changeover`; try the bundle with `edge-agent bundle test`",
 )
-AGEING = AlarmKind("ageing", Priority.LOW, 0.0, 7200.0, "do it before that day")
+AGEING = AlarmKind("ageing", Priority.LOW, 0.0, 0.0, "do it before that day")
 CAMERA = AlarmKind("camera", Priority.CRITICAL, 0.0, 2.0, "check the camera, its cable and power")
 MODEL = AlarmKind(
     "model",

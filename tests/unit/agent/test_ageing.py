@@ -42,6 +42,8 @@ def test_far_is_a_forecast_and_near_is_an_alarm(tmp_path: Path, baseline: Baseli
     ageing = Ageing(tmp_path / "light", forecast_days=7.0)
     ageing.look(START_S)
     assert not ageing.forecasts
+    unknown = ageing.alarm
+    assert unknown is None  # nothing is known yet: what stood before a restart still stands
     reach = baseline.limits["level"].below or baseline.limits["level"].reach
     rate = -reach / 40.0
     ageing.look(feed(ageing, baseline, 25, rate))
@@ -51,6 +53,10 @@ def test_far_is_a_forecast_and_near_is_an_alarm(tmp_path: Path, baseline: Baseli
     ageing.look(feed(ageing, baseline, 10, rate, begin=25))
     assert ageing.alarm == ageing.forecasts[0].text
     assert ageing.forecasts[0].days < 7.0
+    exchanged = feed(ageing, baseline, 1, 0.0, begin=35)
+    ageing.look(exchanged)
+    assert not ageing.forecasts
+    assert not ageing.alarm
     never = Ageing(tmp_path / "other", forecast_days=0.0)
     never.look(feed(never, baseline, 35, rate))
     assert never.forecasts
