@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import shutil
 import sys
 import time
@@ -11,8 +13,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, overload
 
+import msgspec
 import typer
 
+from edge_agent import clock
 from edge_agent.camera.images import list_images, read_image
 from edge_agent.config import DEFAULT_PATH, AgentConfig, load
 from edge_agent.errors import ControlError, UsageError
@@ -146,7 +150,16 @@ class Pictures(Sequence["Image"]):
 
 def _learned(files: Sequence[Path], console: Console) -> Baseline:
     with console.status(f"Learning from {len(files)} frames"):
-        return Baseline.learn(Pictures(files))
+        baseline = Baseline.learn(Pictures(files))
+    now = clock.iso(clock.now().wall_ns)
+    return msgspec.structs.replace(baseline, learned=now, by=_who())
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a service's number without a name
+        return f"user {os.getuid()}"
 
 
 def _write(baseline: Baseline, goal: Path) -> None:
@@ -173,9 +186,10 @@ def _check_writable(goal: Path) -> None:
 
 
 def _summary(baseline: Baseline) -> str:
+    who = f", learned {baseline.learned} by {baseline.by}" if baseline.learned else ""
     return (
         f"baseline of {baseline.frames} frames of {baseline.width} x {baseline.height} pixels "
-        f"({baseline.digest[:12]})"
+        f"({baseline.digest[:12]}){who}"
     )
 
 

@@ -21,13 +21,14 @@ import numpy.typing as npt
 from edge_agent.camera.frame import Image
 from edge_agent.errors import UsageError
 from edge_agent.lighting import figures as m
-from edge_agent.lighting.charts import FEW_FRAMES, Memory, remember
+from edge_agent.lighting.charts import FEW_FRAMES, Memory, design, remember, sigmas
+from edge_agent.lighting.diagnosis import KINDS
 from edge_agent.lighting.figures import NAMES
 from edge_agent.lighting.meter import Meter
 from edge_agent.lighting.places import AVERAGE_WEIGHT, LARGE, POINT, SIDES, SMALL, Windows
 from edge_agent.lighting.registration import Landmarks, learn_landmarks
 from edge_agent.lighting.sampling import FloatArray, green
-from edge_agent.lighting.scene import Scene, learn_scene
+from edge_agent.lighting.scene import EDGY, FLAT, PART, Scene, learn_scene
 from edge_agent.lighting.sharpness import Spot, choose_spots
 
 MIN_FRAMES = 5
@@ -54,6 +55,10 @@ _HARD = {
 
 _HARD_UNFIXED = {"clipped_dark": 6.0, "contrast": 20.0}
 """The same, where nothing in view stays put."""
+
+_SAME = 0.02
+_GREY = 1e-3
+"""Linear light by which the channels of a grey picture may differ."""
 
 _HARD_SHIFT = 0.015
 _LEAST_HARD_SHIFT = 4.0
@@ -103,6 +108,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         monitors: What is watched, and why it cannot be where it cannot; empty where it can.
         notes: What the user should know of how it was learned.
         digest: SHA-256 over all of the above that was measured, so that a record can name it.
+        learned: When, ISO 8601; empty in a bundle, whose card says it.
+        by: Who.
         corrects: Least and most light, as multiples of what it is, that may be undone before the
             model looks, as commissioning proved it; None where it proved nothing.
     """
@@ -124,6 +131,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     monitors: dict[str, str]
     notes: tuple[str, ...]
     digest: str
+    learned: str = ""
+    by: str = ""
     corrects: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -164,7 +173,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         scene = learn_scene(frames)
         spots = choose_spots(frames) if not scene.has_scene else ()
         meter = Meter(scene, spots)
-        values, fields, mean = _measure(meter, frames)
+        values, fields, mean, same = _measure(meter, frames)
         memories = {name: remember(values[:, i]) for i, name in enumerate(NAMES)}
         # Places that stayed empty look like another product for a while.
         odd = values[len(values) // 20 :, m.ODDNESS]
@@ -196,7 +205,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         digest = hashlib.sha256(msgspec.json.encode(baseline)).hexdigest()
         return msgspec.structs.replace(
             baseline,
-            monitors=_monitors(baseline, meter),
+            monitors=_monitors(baseline, meter, same),
             notes=_notes(baseline, values),
             digest=digest,
         )
@@ -235,7 +244,9 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return dict(zip(SIDES, fields, strict=True))
 
 
-def _measure(meter: Meter, frames: Sequence[Image]) -> tuple[npt.NDArray[np.float64], bytes, float]:
+def _measure(
+    meter: Meter, frames: Sequence[Image]
+) -> tuple[npt.NDArray[np.float64], bytes, float, float]:
     """Measure all frames; return statistics by frame, field limits, mean light."""
     scene = meter.scene
     windows = Windows(scene.rows, scene.columns, meter.points)
@@ -244,8 +255,11 @@ def _measure(meter: Meter, frames: Sequence[Image]) -> tuple[npt.NDArray[np.floa
     field = np.zeros(len(meter.points), np.float32)
     seen: dict[int, list[FloatArray]] = {side: [] for side in SIDES}
     weight = max(float(AVERAGE_WEIGHT), 2.0 / (len(frames) + 1))
+    last, same = None, 0
     for index, frame in enumerate(frames):
         reading = meter.measure(frame)
+        same += last is not None and np.array_equal(last, reading.samples)
+        last = reading.samples
         values[index], means[index] = reading.values, reading.mean
         field += np.float32(weight) * (reading.residual - field)
         if index % 4 == 0 and index * weight >= 1.0:
@@ -262,7 +276,7 @@ def _measure(meter: Meter, frames: Sequence[Image]) -> tuple[npt.NDArray[np.floa
         least = _FIELD_BANDS[side] * (1.0 if len(frames) >= FEW_FRAMES else 4.0)
         limits.append(np.maximum(least, np.maximum(5.0 * spread, 1.3 * often)))
     fields = np.stack(limits).astype("<f4").tobytes()
-    return values, fields, float(np.median(means))
+    return values, fields, float(np.median(means)), same / len(frames)
 
 
 def _limits(
@@ -317,8 +331,6 @@ def _median_picture(frames: Sequence[Image]) -> Image:
 def _scene_mask(scene: Scene) -> npt.NDArray[np.bool_]:
     import cv2  # noqa: PLC0415 - heavy: not needed to read a configuration
 
-    from edge_agent.lighting.scene import EDGY, FLAT  # noqa: PLC0415 - beside its use
-
     kinds = scene.kind_of_points().reshape(scene.rows, scene.columns)
     small = np.isin(kinds, (FLAT, EDGY)).astype(np.uint8)
     closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
@@ -341,39 +353,48 @@ def _blur_table(meter: Meter, picture: Image | None) -> tuple[tuple[float, float
     return tuple(table)
 
 
-def _monitors(baseline: Baseline, meter: Meter) -> dict[str, str]:
+def _monitors(baseline: Baseline, meter: Meter, same: float) -> dict[str, str]:
     """Say what is watched at this station, and why the rest is not."""
     scene = baseline.scene
-    watched = dict.fromkeys(
-        ("brightness", "gradient", "ambient", "color", "exposure", "flicker", "defocus", "dirt",
-         "camera_moved", "frozen", "product"), ""
-    )  # fmt: skip
+    watched = dict.fromkeys(KINDS, "")
+    watched |= _of_scene(scene, meter) if scene.has_scene else _without_scene(baseline)
     if not scene.aligned:
         loose = "the frames are of several sizes: only the light of the whole frame is watched"
-        for kind in ("gradient", "ambient", "flicker", "dirt", "camera_moved"):
-            watched[kind] = loose
-    if not scene.has_scene:
-        level = baseline.memories["level"].spread
-        unfixed = "nothing in view stays put, so light and material cannot be told apart"
-        for kind in ("brightness", "color", "exposure", "gradient", "flicker"):
-            watched[kind] = watched[kind] or f"{unfixed}: only large changes are noticed"
-        if level:
-            least = _SIGMAS * baseline.memories["level"].ewma_spread(0.02)
-            watched["brightness"] = f"{unfixed}: less than {max(least, 1.0):.0f} % goes unseen"
-        watched["camera_moved"] = "nothing in view stays put that a shift could be seen by"
-        watched["ambient"] = watched["ambient"] or f"{unfixed}"
-        watched["dirt"] = watched["dirt"] or f"{unfixed}"
-    else:
-        lacking = [NAMES[i] for i in (m.SHIFT_X, m.SHIFT_Y) if i not in meter.solved]
-        if lacking:
-            watched["camera_moved"] = "the fixed scene has too little texture to see a shift by"
-        if m.BLUR not in meter.solved:
-            watched["defocus"] = "the fixed scene has too little texture to see focus by"
-        if not np.any(scene.kind_of_points() == 3):
-            watched["product"] = "nothing in view changes from part to part"
-    if scene.channels == 1:
+        watched |= dict.fromkeys(("gradient", "ambient", "flicker", "dirt", "camera_moved"), loose)
+    if same > _SAME:
+        watched["frozen"] = "good frames follow each other that are the same in every pixel"
+    reference = scene.floats("reference", scene.channels)
+    if np.ptp(reference, axis=1).max() < _GREY:
         watched["color"] = "the camera is grey"
     return watched
+
+
+def _of_scene(scene: Scene, meter: Meter) -> dict[str, str]:
+    lacking = {}
+    if m.SHIFT_X not in meter.solved or m.SHIFT_Y not in meter.solved:
+        lacking["camera_moved"] = "the fixed scene has too little texture to see a shift by"
+    if m.BLUR not in meter.solved:
+        lacking["defocus"] = "the fixed scene has too little texture to see focus by"
+    if not np.any(scene.kind_of_points() == PART):
+        lacking["product"] = "nothing in view changes from part to part"
+    return lacking
+
+
+def _without_scene(baseline: Baseline) -> dict[str, str]:
+    unfixed = "nothing in view stays put, so light and material cannot be told apart"
+    memory, band = baseline.memories["level"], baseline.bands["level"]
+    least = float(design([memory], [band], sigmas_out=sigmas()).slow[0])
+    large = f"{unfixed}: only large changes are noticed"
+    return {
+        "brightness": f"{unfixed}: less than {least:.0f} % goes unseen",
+        "color": large,
+        "gradient": large,
+        "exposure": unfixed,
+        "flicker": unfixed,
+        "ambient": unfixed,
+        "dirt": unfixed,
+        "camera_moved": "nothing in view stays put that a shift could be seen by",
+    }
 
 
 def _notes(baseline: Baseline, values: npt.NDArray[np.float64]) -> tuple[str, ...]:

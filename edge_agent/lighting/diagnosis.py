@@ -42,6 +42,8 @@ _BLINDING = 7.0
 """So many limits away, one cause moves the figures for others by a limit or so."""
 
 _ADDED = 0.3
+_BLUR_LEVEL = 6.0  # per cent that blur may seem to take from the light
+_NIGHT = -60.0  # per cent of light lost, beyond which no other figure means anything
 _UNLIKE = "parts look unlike those that the station was set up with"
 _NOISY, _SURE = 0.76, 0.6
 _SMALL = 0.12
@@ -141,7 +143,8 @@ def diagnose(evidence: Evidence) -> tuple[Finding, ...]:
         return (moved,)
     found = []
     explained: set[int] = set()
-    for rule, explains in _RULES:
+    night = evidence.out[m.LEVEL] and evidence.away[m.LEVEL] < _NIGHT
+    for rule, explains in _RULES[-1:] if night else _RULES:
         finding = rule(evidence, explained)
         if finding is not None:
             found.append(finding)
@@ -294,20 +297,20 @@ def _colour(evidence: Evidence, explained: set[int]) -> Finding | None:
 
 
 def _level(evidence: Evidence, explained: set[int]) -> Finding | None:
-    if m.LEVEL in explained or not evidence.steady:
-        return None
     level, noise = float(evidence.away[m.LEVEL]), float(evidence.away[m.NOISE])
-    if not evidence.has_scene and evidence.out[m.CONTRAST]:
-        return None  # light changes dark and bright alike
+    blurred = m.BLUR in explained and abs(level) < _BLUR_LEVEL
+    # Light changes dark and bright alike; another part does not.
+    unlike_light = not evidence.has_scene and evidence.out[m.CONTRAST]
+    if m.LEVEL in explained or not evidence.steady or blurred or unlike_light:
+        return None
     if evidence.out[m.LEVEL]:
         grown = 100.0 * math.log(max(1.0 + level / 100.0, 0.05))
-        word = "up" if level > 0 else "down"
         sure = noise - _NOISY * grown > _SURE * evidence.noise_error
-        if level > 0 and evidence.has_scene and sure:
+        kind = "exposure" if level > 0 and evidence.has_scene and sure else "brightness"
+        text = f"light {'up' if level > 0 else 'down'} {abs(level):.0f} %"
+        if kind == "exposure":
             text = f"exposure or gain up {level:.0f} %: the noise rose with the light"
-            return Finding("exposure", level, "%", "", _over(evidence, m.LEVEL), text)
-        text = f"light {word} {abs(level):.0f} %"
-        return Finding("brightness", level, "%", "", _over(evidence, m.LEVEL), text)
+        return Finding(kind, level, "%", "", _over(evidence, m.LEVEL), text)
     if evidence.out[m.NOISE] and noise > 0 and evidence.has_scene and m.NOISE not in explained:
         text = f"noise up {100.0 * math.expm1(noise / 100.0):.0f} % at the same light"
         return Finding("exposure", noise, "%", "", _over(evidence, m.NOISE), text)

@@ -286,16 +286,18 @@ class Meter:
             values[PART_RED] = 100.0 * (red - green)
             values[PART_BLUE] = 100.0 * (blue - green)
 
-    def same_rows(self, same: npt.NDArray[np.bool_]) -> float:
+    def same_rows(self, same: npt.NDArray[np.bool_], telling: npt.NDArray[np.bool_]) -> float:
         """Return the share of the lattice's rows in which all points are the same as before.
 
         Args:
             same: By point, in the order of a reading's samples.
+            telling: The same; which points can tell. Rows with few of them do not count.
         """
-        of_lattice = np.concatenate([same[: self._count], same[self._count + self._edge_count :]])
-        count = np.bincount(self._rows, minlength=self.scene.rows)
-        equal = np.bincount(self._rows, weights=of_lattice, minlength=self.scene.rows)
-        return float(np.mean((equal == count) & (count > 0)))
+        lattice_only = np.r_[: self._count, self._count + self._edge_count : len(same)]
+        tells, equals = telling[lattice_only], (same & telling)[lattice_only]
+        count = np.bincount(self._rows, weights=tells, minlength=self.scene.rows)
+        equal = np.bincount(self._rows, weights=equals, minlength=self.scene.rows)
+        return float(np.mean((equal == count) & (count >= _LEAST_ROW)))
 
 
 def _as_channels(samples: Samples, channels: int) -> Samples:

@@ -27,9 +27,10 @@ from edge_agent.lighting.swings import Swings
 
 _NOTHING_LIKE = 1.7
 _HOLD_FRAMES, _EMPTY_FRAMES = 22, 70
-_STRANGE, _GLARE = 5.0, 6.0
+_STRANGE, _GLARE, _EMPTY_EXCESS = 5.0, 6.0, 2.0
 _FROZEN = 3
-_TORN, _TORN_ROWS = 0.3, 0.15
+_TORN, _TORN_ROWS, _TELLING = 0.3, 0.15, 0.05
+_BLACK, _WHITE = 2, 253
 _SEARCH_EVERY = 8
 _HIDDEN_MORE, _MISFIT_MORE = 10.0, 50.0
 _SETTLE_FRAMES = 24
@@ -138,7 +139,7 @@ class LightWatch:
         has_place = self._places.blob is not None
         self._known.update(findings, self._charts, at_ns, has_place=has_place)
         causes = tuple(self._known.all.values())
-        if hard > 1.0 and not self._is_empty(values):
+        if hard > 1.0 and not (hard < _EMPTY_EXCESS and self._is_empty(values)):
             return self._state(
                 LightLevel.INVALID, self._with_sizes_now(reading, excess), reading, hard
             )
@@ -186,10 +187,15 @@ class LightWatch:
             return
         same = reading.samples[:, 0] == last.samples[:, 0]
         share = np.count_nonzero(same) / len(same)
-        self._same = (
-            self._same + 1 if share == 1.0 and np.array_equal(last.samples, reading.samples) else 0
-        )
-        is_torn = _TORN < share < 1.0 and self._meter.same_rows(same) > _TORN_ROWS
+        is_same = is_torn = False
+        if share > _TORN and not self.baseline.monitors["frozen"]:
+            # What is black or saturated is the same in every picture.
+            first = reading.samples[:, 0]
+            telling = (first > _BLACK) & (first < _WHITE)
+            if np.count_nonzero(telling) > _TELLING * len(telling):
+                is_same = share == 1.0 and np.array_equal(last.samples, reading.samples)
+                is_torn = not is_same and self._meter.same_rows(same, telling) > _TORN_ROWS
+        self._same = self._same + 1 if is_same else 0
         self._torn = self._torn + 2 if is_torn else max(0, self._torn - 1)
 
     @property
@@ -221,7 +227,10 @@ class LightWatch:
 
     def _chart(self, reading: Reading) -> tuple[Finding, ...]:
         values = reading.values
+        # A hand hides points and spares the edges beside it; what spoils edges everywhere is none.
+        misfit = values[m.MISFIT] - self._limits.centre[m.MISFIT]
         blocked = values[m.HIDDEN] > self.baseline.hidden + _HIDDEN_MORE
+        blocked &= not misfit > _MISFIT_MORE
         longest = _HOLD_FRAMES
         if not self._meter.has_scene:  # without a part nothing can be said of the light
             blocked, longest = self._is_strange(values), _EMPTY_FRAMES

@@ -114,7 +114,7 @@ def test_nothing_off_is_no_cause() -> None:
 def test_two_causes_that_leave_their_own_marks_are_told_apart() -> None:
     seen = evidence(figures={"level": -5.0, "red": 4.0, "blue": -4.0})
     assert {finding.kind for finding in diagnose(seen)} == {"brightness", "color"}
-    seen = evidence(figures={"level": -5.0, "blur": 3.0}, blur_px=1.0)
+    seen = evidence(figures={"level": -9.0, "blur": 3.0}, blur_px=1.0)
     assert {finding.kind for finding in diagnose(seen)} == {"brightness", "defocus"}
 
 
