@@ -31,12 +31,12 @@ def main(directory: Path, sync_ms: int) -> None:
         lane = ALARMS if index % 40 == 0 else _TURN[index % len(_TURN)]
         record = f"{lane}-{os.getpid()}-{index}"
         number = spool.append(lane, record.encode())
-        at_ns = time.monotonic_ns()
         if lane == ALARMS:
             try:
                 spool.sync(ALARMS)
             except SpoolError:
                 number = 0
+        at_ns = time.monotonic_ns()
         os.write(1, f"{lane} {number} {record} {at_ns}\n".encode())
         if index % 8 == 0:
             time.sleep(0.001)
