@@ -13,7 +13,7 @@ What it promises:
   of the lane carries the notice in its header (`lost`).
 - `append` costs one write to a journal: no sync, no database, no waiting for either. With `sync_ms`
   0 it syncs too.
-- While the disk is full, read-only or gone, records wait in memory, at most `memory_bytes`, and have
-  no number (`append` returns 0). Once it works they are written in order.
+- While the disk is full, read-only or gone, records wait in memory, at most `memory_bytes`, and
+  have no number (`append` returns 0). Once it works they are written in order.
 - A damaged file keeps nobody from opening: it is set aside, what holds is saved, what is gone told.
 """
