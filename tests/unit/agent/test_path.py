@@ -165,7 +165,7 @@ def test_every_frame_gives_one_record_whatever_fails(image: Image, fault: str, c
     make_path(steps).process(frame_of(image, fault=fault, source="a.png"))
     assert [record["verdict"] for record in steps.records] == ["invalid"]
     assert [each["kind"] for each in steps.records[0]["causes"]] == [cause]
-    assert steps.steps == ["record in inspections", "verdict"]
+    assert steps.steps == ["record in ng", "verdict"]
 
 
 def test_a_score_that_is_no_number_is_invalid_and_not_written() -> None:
