@@ -21,7 +21,7 @@ import numpy.typing as npt
 from edge_agent.camera.frame import Image
 from edge_agent.errors import UsageError
 from edge_agent.lighting import figures as m
-from edge_agent.lighting.charts import FEW_FRAMES, Memory, design, remember, sigmas
+from edge_agent.lighting.charts import FEW_FRAMES, UNFIXED, Memory, design, remember, sigmas
 from edge_agent.lighting.diagnosis import KINDS
 from edge_agent.lighting.figures import NAMES
 from edge_agent.lighting.meter import Meter
@@ -53,8 +53,11 @@ _HARD = {
 }  # fmt: skip
 """How far each may move at least before a frame cannot be judged."""
 
-_HARD_UNFIXED = {"clipped_dark": 6.0, "contrast": 20.0}
-"""The same, where nothing in view stays put."""
+_HARD_UNFIXED = {
+    "level": 12.0, "red": 5.0, "blue": 5.0, "sharpness": 50.0, "clipped_dark": 6.0,
+    "clipped_bright": 15.0,
+}  # fmt: skip
+"""The same, where nothing in view stays put: contrast and slopes are the material's there."""
 
 _SAME = 0.02
 _GREY = 1e-3
@@ -290,8 +293,7 @@ def _limits(
     shift = max(_LEAST_HARD_SHIFT, _HARD_SHIFT * scene.width)
     least |= {"shift_x": shift, "shift_y": shift}
     if not scene.has_scene:
-        least |= _HARD_UNFIXED
-        del least["hidden"]
+        least = _HARD_UNFIXED
     limits = {}
     for name, band in least.items():
         column = values[:, NAMES.index(name)]
@@ -306,8 +308,7 @@ def _limits(
         if name == "hidden":  # what is hidden is hidden, however often
             reach = max(band - centre, 10.0)
         else:
-            usual = band * centre / 100.0 if name == "contrast" else band
-            reach = max(_SIGMAS * sigma, _SEEN * farthest, usual, 1e-3)
+            reach = max(_SIGMAS * sigma, _SEEN * farthest, band, 1e-3)
         limit = Limit(centre=round(centre, 5), reach=round(reach, 5))
         if name == "level" and light is not None:
             above = max(100.0 * (light[1] - 1.0), _SEEN * float(away.max()), _LEAST_LIGHT)
@@ -383,7 +384,7 @@ def _of_scene(scene: Scene, meter: Meter) -> dict[str, str]:
 def _without_scene(baseline: Baseline) -> dict[str, str]:
     unfixed = "nothing in view stays put, so light and material cannot be told apart"
     memory, band = baseline.memories["level"], baseline.bands["level"]
-    least = float(design([memory], [band], sigmas_out=sigmas()).slow[0])
+    least = float(design([memory], [band], sigmas_out=UNFIXED * sigmas()).quick[0])
     large = f"{unfixed}: only large changes are noticed"
     return {
         "brightness": f"{unfixed}: less than {least:.0f} % goes unseen",

@@ -31,6 +31,10 @@ LAGS = 12
 FEW_FRAMES = 50
 """With fewer, how a statistic varies over time is not known: only gross changes are charted."""
 
+UNFIXED = 1.2
+"""How much wider limits are where nothing but parts is seen: parts come in lots, of which the good
+frames showed few."""
+
 DEFAULT_FRAMES = 2_592_000
 """Frames between false alarms: 30 days at a part a second."""
 

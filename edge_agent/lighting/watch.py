@@ -14,7 +14,7 @@ import numpy.typing as npt
 from edge_agent.camera.frame import Image
 from edge_agent.lighting import figures as m
 from edge_agent.lighting.baseline import Baseline, blur_sigma
-from edge_agent.lighting.charts import DEFAULT_FRAMES, Charts, design, sigmas
+from edge_agent.lighting.charts import DEFAULT_FRAMES, UNFIXED, Charts, design, sigmas
 from edge_agent.lighting.diagnosis import Evidence, Finding, diagnose, unlike
 from edge_agent.lighting.figures import NAMES
 from edge_agent.lighting.known import KnownCauses, cause_of
@@ -26,8 +26,11 @@ from edge_agent.lighting.state import LightCause, LightLevel, LightState
 from edge_agent.lighting.swings import Swings
 
 _NOTHING_LIKE = 1.7
+_SHARPNESS, _SLOPES = 0.8, 2.5
+"""How much tighter and wider than others some limits are where nothing stays put."""
+
 _HOLD_FRAMES, _EMPTY_FRAMES = 22, 70
-_STRANGE, _GLARE, _EMPTY_EXCESS = 5.0, 6.0, 2.0
+_STRANGE, _GLARE, _EMPTY_EXCESS, _NIGHT = 5.0, 6.0, 2.0, -60.0
 _FROZEN = 3
 _TORN, _TORN_ROWS, _TELLING = 0.3, 0.15, 0.05
 _BLACK, _WHITE = 2, 253
@@ -76,11 +79,19 @@ class LightWatch:
         self._meter = Meter(baseline.scene, baseline.spots)
         memories = [baseline.memories[name] for name in NAMES]
         bands = [baseline.bands[name] for name in NAMES]
-        self._limits = design(memories, bands, sigmas_out=self._out)
+        # Parts come in lots, of which the good frames showed few: where nothing but parts is seen,
+        # only what is far beyond their variety is believed.
+        out = self._out if baseline.scene.has_scene else UNFIXED * self._out
+        self._limits = design(memories, bands, sigmas_out=out)
         # However much parts vary, what is nothing like them does not pass for one.
         most = max(bands[m.ODDNESS], _NOTHING_LIKE - self._limits.centre[m.ODDNESS])
         self._limits.quick[m.ODDNESS] = min(self._limits.quick[m.ODDNESS], most)
         # A place that stays empty for a while lingers in a slow average, and is no other product.
+        if not baseline.scene.has_scene:
+            self._limits.slow[:] = np.inf
+            self._limits.quick[m.SHARPNESS] *= _SHARPNESS
+            self._limits.quick[[m.SLOPE_X, m.SLOPE_Y]] *= _SLOPES
+            self._limits.step[:] = np.inf
         self._limits.slow[[m.ODDNESS, m.PART_RED, m.PART_BLUE, m.CONTRAST]] = np.inf
         scene = baseline.scene
         self._finder = (
@@ -139,7 +150,7 @@ class LightWatch:
         has_place = self._places.blob is not None
         self._known.update(findings, self._charts, at_ns, has_place=has_place)
         causes = tuple(self._known.all.values())
-        if hard > 1.0 and not (hard < _EMPTY_EXCESS and self._is_empty(values)):
+        if hard > 1.0 and not self._is_empty(values):
             return self._state(
                 LightLevel.INVALID, self._with_sizes_now(reading, excess), reading, hard
             )
@@ -266,13 +277,15 @@ class LightWatch:
     def _is_empty(self, values: m.Vector) -> bool:
         """Tell whether a frame shows the bare ground where else a part fills it.
 
-        Only brighter ground is taken for it: what is dark may be the light.
+        Light that fails changes dark and bright alike, and so leaves the contrast; what is nearly
+        black or glares may be the light all the same.
         """
         return bool(
             not self._meter.has_scene
             and self._held < _EMPTY_FRAMES
             and self._is_strange(values)
-            and values[m.LEVEL] > self._limits.centre[m.LEVEL]
+            and self.baseline.limits["level"].excess(float(values[m.LEVEL])) < _EMPTY_EXCESS
+            and values[m.LEVEL] > _NIGHT
             and values[m.BRIGHT] < self._limits.centre[m.BRIGHT] + _GLARE
         )
 

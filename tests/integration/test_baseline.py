@@ -14,8 +14,8 @@ import cv2
 import pytest
 from pymodbus.client import ModbusTcpClient
 
-from edge_agent.agent.lanes import LANES
 from edge_agent.agent.control import ask
+from edge_agent.agent.lanes import LANES
 from edge_agent.camera.drivers import simulated
 from edge_agent.camera.images import list_images
 from edge_agent.camera.triggers import Trigger

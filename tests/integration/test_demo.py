@@ -62,7 +62,12 @@ def test_the_story_is_told_and_the_account_is_honest(tmp_path: Path) -> None:
     assert account["alarms"]["light/brightness/line1"] >= 1
     assert account["latency_ms"]["p50"] <= account["latency_ms"]["p99"]
     assert 0 < account["bytes_per_inspection"] < 400
-    for line in ("dimmed", "alarm light/brightness/line1", "broker is killed", "everything is delivered"):
+    for line in (
+        "dimmed",
+        "alarm light/brightness/line1",
+        "broker is killed",
+        "everything is delivered",
+    ):
         assert line in done.stdout, line
 
 
