@@ -41,6 +41,7 @@ SHOWN_BY: Mapping[str, tuple[int, ...]] = {
 _BLINDING = 7.0
 """So many limits away, one cause moves the figures for others by a limit or so."""
 
+_UNITS = {"camera_moved": "px", "product": "spreads"}
 _ADDED = 0.3
 _BLUR_LEVEL = 6.0  # per cent that blur may seem to take from the light
 _NIGHT = -60.0  # per cent of light lost, beyond which no other figure means anything
@@ -172,6 +173,25 @@ def _lost(evidence: Evidence) -> Finding | None:
 def unlike() -> Finding:
     """Say that for a long while frames have shown no part that the station knows."""
     return Finding("product", 1.0, "spreads", "", 1.5, _UNLIKE)
+
+
+def beyond(figure: int, away: float) -> Finding:
+    """Say of a frame whose figures no rule knows by what it cannot be judged.
+
+    Args:
+        figure: The one that is farthest beyond its hard limit.
+        away: How far it lies off.
+    """
+    if figure in {m.BRIGHT, m.DARK}:
+        word = "saturated" if figure == m.BRIGHT else "black"
+        text = f"{away:.0f} % more of the picture is {word}"
+        return Finding("exposure", away, "%", "", 1.0, text)
+    for kind, figures in SHOWN_BY.items():
+        if figure in figures:
+            text = f"{m.NAMES[figure].replace('_', ' ')} is beyond what can be judged"
+            return Finding(kind, away, _UNITS.get(kind, "%"), "", 1.0, text)
+    text = "most of the fixed scene is hidden, or is not the one that was commissioned"
+    return Finding("camera_moved", 0.0, "px", "", 1.0, text)
 
 
 def _over(evidence: Evidence, *which: int) -> float:

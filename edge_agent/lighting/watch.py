@@ -15,7 +15,7 @@ from edge_agent.camera.frame import Image
 from edge_agent.lighting import figures as m
 from edge_agent.lighting.baseline import Baseline, blur_sigma
 from edge_agent.lighting.charts import DEFAULT_FRAMES, UNFIXED, Charts, design, sigmas
-from edge_agent.lighting.diagnosis import Evidence, Finding, diagnose, unlike
+from edge_agent.lighting.diagnosis import Evidence, Finding, beyond, diagnose, unlike
 from edge_agent.lighting.figures import NAMES
 from edge_agent.lighting.known import KnownCauses, cause_of
 from edge_agent.lighting.meter import Meter, Reading
@@ -334,6 +334,5 @@ class LightWatch:
         )  # fmt: skip
         if findings:
             return tuple(cause_of(finding, 0) for finding in findings)
-        worst = NAMES[int(self._hard_index[int(np.nanargmax(excess))])]
-        text = f"the picture is not the scene that was commissioned ({worst})"
-        return (cause_of(Finding("camera_moved", 0.0, "px", "", 1.0, text), 0),)
+        worst = int(self._hard_index[int(np.nanargmax(excess))])
+        return (cause_of(beyond(worst, float(away[worst])), 0),)

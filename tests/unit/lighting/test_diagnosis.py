@@ -17,6 +17,7 @@ from edge_agent.lighting.diagnosis import (
     SHOWN_BY,
     Evidence,
     Finding,
+    beyond,
     diagnose,
 )
 from edge_agent.lighting.figures import NAMES
@@ -200,3 +201,22 @@ def test_a_diagnosis_is_a_value() -> None:
     assert msgspec.json.decode(msgspec.json.encode(first), type=tuple[Finding, ...]) == first
     assert math.isfinite(first[0].excess)
     assert NAMES.index("level") == m.LEVEL
+
+
+@pytest.mark.parametrize(
+    ("figure", "kind", "words"),
+    [
+        (m.BRIGHT, "exposure", "saturated"),
+        (m.DARK, "exposure", "black"),
+        (m.HIDDEN, "camera_moved", "hidden"),
+        (m.ROTATION, "camera_moved", "rotation"),
+        (m.SHARPNESS, "defocus", "sharpness"),
+        (m.RED, "color", "red"),
+    ],
+)
+def test_what_no_rule_knows_is_still_named_by_the_figure_that_is_out(
+    figure: int, kind: str, words: str
+) -> None:
+    finding = beyond(figure, 40.0)
+    assert finding.kind == kind
+    assert words in finding.text
