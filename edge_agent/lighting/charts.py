@@ -195,6 +195,16 @@ def design(memories: Sequence[Memory], bands: Sequence[float], *, sigmas_out: fl
     )
 
 
+def _weights() -> Vector:
+    """Return what the frames of the ring count for: by place of the newest, for mean and step."""
+    newest = np.concatenate([np.full(NEW, 1.0 / NEW), np.zeros(BEFORE)])
+    step = np.concatenate([np.full(NEW, 1.0 / NEW), np.full(BEFORE, -1.0 / BEFORE)])
+    ages = np.arange(NEW + BEFORE)
+    return np.stack(
+        [np.stack([newest, step])[:, (at - ages) % (NEW + BEFORE)] for at in range(NEW + BEFORE)]
+    )
+
+
 class Charts:
     """The running charts. Not thread-safe.
 
@@ -210,30 +220,33 @@ class Charts:
         self.quick = np.zeros(size)
         self.slow = np.zeros(size)
         self._ring = np.zeros((NEW + BEFORE, size))
-        self._weights = np.concatenate([np.full(NEW, 1.0 / NEW), np.full(BEFORE, -1.0 / BEFORE)])
+        self._newest = np.zeros(size)
+        self._weights = _weights()
         self._count = 0
 
     def update(self, values: Vector) -> npt.NDArray[np.bool_]:
         """Take the statistics of a frame; return which signal. NaN leaves a chart as it is."""
-        away = values - self.limits.centre
+        limits, ring = self.limits, self._ring
+        away = values - limits.centre
         np.copyto(away, self.quick, where=np.isnan(away))
-        ring = self._ring
-        ring[1:] = ring[:-1]
-        ring[0] = away
+        at = self._count % len(ring)
+        ring[at] = away
         self._count += 1
+        self._newest, step = self._weights[at] @ ring
         inside = np.minimum(np.maximum(away, -self._most), self._most)
         self.quick += QUICK * (inside - self.quick)
         self.slow += SLOW * (inside - self.slow)
-        far = np.abs(self.quick)
-        out = (far > self.limits.quick) | (np.abs(self.slow) > self.limits.slow)
+        out: npt.NDArray[np.bool_] = np.abs(self.quick) > limits.quick
+        out |= np.abs(self.slow) > limits.slow
         if self._count >= len(ring):
-            step = np.abs(self._weights @ ring)
-            out |= (step > self.limits.step) & (np.abs(ring[:NEW].mean(0)) > self.limits.band)
+            out |= (np.abs(step) > limits.step) & (np.abs(self._newest) > limits.band)
         return out
 
-    def recent(self, frames: int = NEW) -> Vector:
+    def recent(self) -> Vector:
         """Return how far the newest frames lie from the centre, on average."""
-        return np.asarray(self._ring[: min(frames, max(self._count, 1))].mean(0))
+        if self._count < NEW:
+            return np.asarray(self._ring[: max(self._count, 1)].mean(0))
+        return self._newest
 
     def away(self) -> Vector:
         """Return how far each statistic lies off.
@@ -243,8 +256,3 @@ class Charts:
         newest = self.recent()
         only_slow = (np.abs(self.slow) > self.limits.slow) & (np.abs(newest) < np.abs(self.slow))
         return np.where(only_slow, self.slow, newest)
-
-    def reset(self, which: npt.NDArray[np.bool_]) -> None:
-        """Forget what some charts have seen."""
-        self.quick[which] = self.slow[which] = 0.0
-        self._ring[:, which] = 0.0

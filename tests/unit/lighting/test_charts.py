@@ -10,7 +10,6 @@ import pytest
 
 from edge_agent.lighting.charts import (
     FEW_FRAMES,
-    NEW,
     QUICK,
     SLOW,
     Charts,
@@ -229,14 +228,3 @@ def test_what_cannot_be_measured_leaves_a_chart_as_it_is() -> None:
     running.update(np.array([math.nan, 1.0]))
     assert running.quick[0] == before[0]
     assert np.isfinite(running.away()).all()
-
-
-def test_forgetting_some_charts_leaves_the_others() -> None:
-    running = charts(known(0.0, 0.0), 2, sigmas_out=6.0)
-    for _ in range(20):
-        running.update(np.array([4.0, 4.0]))
-    running.reset(np.array([True, False]))
-    assert (running.quick[0], running.slow[0]) == (0.0, 0.0)
-    assert running.quick[1] > 3.0
-    assert running.recent()[0] == 0.0
-    assert running.recent(NEW)[1] == pytest.approx(4.0)
