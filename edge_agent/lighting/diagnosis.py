@@ -46,7 +46,7 @@ _ADDED = 0.3
 _BLUR_LEVEL = 6.0  # per cent that blur may seem to take from the light
 _NIGHT = -60.0  # per cent of light lost, beyond which no other figure means anything
 _UNLIKE = "parts look unlike those that the station was set up with"
-_NOISY, _SURE = 0.76, 0.6
+_OF_GAIN, _SURE = 0.94, 0.4
 _SMALL = 0.12
 _DIRT_LEVEL = 3.0
 
@@ -66,6 +66,7 @@ class Evidence(msgspec.Struct, frozen=True):
         blur_px: Added blur that the figure for blur stands for.
         has_scene: Whether anything in view stays put.
         noise_error: Standard error of the figure for noise.
+        noise_power: What power of the light the noise goes by; see `scene.noise_power`.
         swings: Whether the light goes both up and down.
         steady: Whether the newest frames agree about the level.
     """
@@ -81,6 +82,7 @@ class Evidence(msgspec.Struct, frozen=True):
     blur_px: float
     has_scene: bool
     noise_error: float
+    noise_power: float
     swings: bool
     steady: bool
 
@@ -112,7 +114,7 @@ HIDES: Mapping[str, frozenset[str]] = {
     "gradient": frozenset({"ambient", "brightness", "exposure", "product", "flicker", "dirt"}),
     "ambient": frozenset({"gradient", "brightness", "exposure", "product", "color", "dirt"}),
     "brightness": frozenset({"exposure", "product"}),
-    "exposure": frozenset({"brightness", "product"}),
+    "exposure": frozenset({"brightness", "product", "flicker"}),
     "color": frozenset({"product"}),
     "flicker": frozenset({"product", "exposure"}),
     "product": frozenset({"dirt", "ambient", "exposure"}),
@@ -325,7 +327,8 @@ def _level(evidence: Evidence, explained: set[int]) -> Finding | None:
         return None
     if evidence.out[m.LEVEL]:
         grown = 100.0 * math.log(max(1.0 + level / 100.0, 0.05))
-        sure = noise - _NOISY * grown > _SURE * evidence.noise_error
+        noisy = 0.5 * (evidence.noise_power + _OF_GAIN)
+        sure = noise - noisy * grown > _SURE * evidence.noise_error
         kind = "exposure" if level > 0 and evidence.has_scene and sure else "brightness"
         text = f"light {'up' if level > 0 else 'down'} {abs(level):.0f} %"
         if kind == "exposure":

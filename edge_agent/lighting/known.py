@@ -20,6 +20,9 @@ _AFTER = {"product": 85, "flicker": 5, "exposure": 4, "frozen": 1}
 
 _AFTER_OTHERS, _AFTER_LOST = 3, 30
 _FADING_FRAMES, _CLEAR_FRAMES, _CLEAR_FROZEN = 15, 40, 12
+_OVERRULES = frozenset({"frozen", "camera_moved", "defocus", "gradient", "ambient"})
+"""Causes that, once named, take back what was named in their place."""
+
 _BY_PLACE = frozenset({"ambient", "dirt"})
 
 
@@ -74,8 +77,9 @@ class KnownCauses:
         after = _AFTER.get(kind, _AFTER_OTHERS) if finding.unit else _AFTER_LOST
         is_new = not any(kind in HIDES[known] for known in self._causes)
         if kind in self._causes or (run >= after and is_new):
-            for hidden in HIDES[kind] & self._causes.keys():
-                del self._causes[hidden], self._quiet[hidden]
+            if kind in _OVERRULES:
+                for hidden in HIDES[kind] & self._causes.keys():
+                    del self._causes[hidden], self._quiet[hidden]
             self._causes[kind] = cause_of(finding, self._onset.get(kind, at_ns))
             self._quiet[kind] = 0
 

@@ -46,6 +46,7 @@ _STEADY = 0.007
 _BLOCK_PX = 16.0
 _VIBRATION_PX, _FLAT = 0.2, 0.6
 _OUT, _OUT_OFTEN = 7.0, 0.12
+_PHOTONS, _TELLING, _TELLING_RANGE = 0.5, 60, 0.3
 _LEAST_NOISE = 0.004  # share of a point's light; JPEG makes some points steadier than any sensor
 
 
@@ -401,6 +402,32 @@ def _cells(height: int, width: int) -> list[tuple[slice, slice]]:
         for top, bottom in pairwise(rows)
         for left, right in pairwise(columns)
     ]
+
+
+def noise_power(scene: Scene) -> float:
+    """Return p of noise ~ light^p, as the scene's flat points of all brightnesses show it.
+
+    0.5 where photons make the noise and the response is the one assumed; more where the true
+    response is straighter, less where the noise of reading prevails. A lamp that brightens moves
+    each point along this line; a gain lifts noise and light alike.
+    """
+    flat = scene.kind_of_points() == FLAT
+    channel = 1 if scene.channels == 3 else 0
+    light = scene.floats("reference", scene.channels)[flat, channel].astype(np.float64)
+    spread = scene.floats("spread", 1)[flat, 0].astype(np.float64)
+    told = spread > 1.1 * _LEAST_NOISE * light
+    if int(told.sum()) < _TELLING:
+        return _PHOTONS
+    x, y = np.log(light[told]), np.log(spread[told])
+    keep = np.ones(len(x), np.bool_)
+    power = _PHOTONS
+    for _ in range(3):
+        if float(x[keep].std()) < _TELLING_RANGE:
+            return _PHOTONS
+        power, offset = np.polyfit(x[keep], y[keep], 1)
+        left = np.abs(y - power * x - offset)
+        keep = left < 2.5 * float(np.median(left)) + 1e-6
+    return float(np.clip(power, 0.3, 0.85))
 
 
 def without(scene: Scene, points: npt.NDArray[np.intp]) -> Scene:

@@ -10,7 +10,7 @@ from edge_agent.lighting.charts import Limits
 from edge_agent.lighting.figures import Vector
 
 _FRAMES, _NEWEST, _LEVELS = 8, 4, 12
-_OFTEN, _BEATS = 4, 3
+_OFTEN, _BEATS = 4, 2
 
 
 class Swings:

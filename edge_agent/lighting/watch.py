@@ -21,7 +21,7 @@ from edge_agent.lighting.known import KnownCauses, cause_of
 from edge_agent.lighting.meter import Meter, Reading
 from edge_agent.lighting.places import Blob, LastingPlaces, Windows
 from edge_agent.lighting.registration import Finder, Moved
-from edge_agent.lighting.scene import without
+from edge_agent.lighting.scene import noise_power, without
 from edge_agent.lighting.state import LightCause, LightLevel, LightState
 from edge_agent.lighting.swings import Swings
 
@@ -77,6 +77,7 @@ class LightWatch:
     def _adopt(self, baseline: Baseline) -> None:
         self.baseline = baseline
         self._meter = Meter(baseline.scene, baseline.spots)
+        self._noise_power = noise_power(baseline.scene)
         memories = [baseline.memories[name] for name in NAMES]
         bands = [baseline.bands[name] for name in NAMES]
         # Parts come in lots, of which the good frames showed few: where nothing but parts is seen,
@@ -305,6 +306,7 @@ class LightWatch:
                 blur_px=blur,
                 has_scene=self._meter.has_scene,
                 noise_error=self.baseline.memories["noise"].spread / 2.0,
+                noise_power=self._noise_power,
                 steady=self._swings.is_steady(self.baseline.memories["level"].spread),
                 swings=self._swings.go_both_ways(0.5 * limits.band[m.BEAT]),
             )
@@ -328,7 +330,7 @@ class LightWatch:
                 out=out, away=away, limits=self._limits.quick, blob=None, moved=self._moved,
                 sought=self._sought,
                 frozen=0, torn=False, has_scene=self._meter.has_scene, swings=False, steady=True,
-                noise_error=0.0,
+                noise_error=0.0, noise_power=self._noise_power,
                 blur_px=blur_sigma(self.baseline.blur, float(values[m.BLUR])),
             )
         )  # fmt: skip

@@ -35,7 +35,8 @@ def evidence(*, figures: dict[str, float] | None = None, **more: Any) -> Evidenc
     usual: dict[str, Any] = {
         "out": np.abs(away) > LIMIT, "away": away, "limits": np.full(len(NAMES), LIMIT),
         "blob": None, "moved": None, "sought": False, "frozen": 0, "torn": False, "blur_px": 0.0,
-        "has_scene": True, "noise_error": 2.0, "swings": False, "steady": True,
+        "has_scene": True, "noise_error": 2.0,
+        "noise_power": 0.5, "swings": False, "steady": True,
     }  # fmt: skip
     return Evidence(**(usual | more))
 

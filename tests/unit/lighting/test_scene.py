@@ -16,6 +16,7 @@ from edge_agent.lighting.scene import (
     UNUSED,
     Scene,
     learn_scene,
+    noise_power,
     without,
 )
 from tests.unit.lighting.scenery import HEIGHT, WIDTH, Scenery, View, expose
@@ -159,3 +160,30 @@ def test_a_hand_now_and_then_does_not_make_a_place_a_part(scenery: Scenery) -> N
     scene = learn_scene(frames)
     y, x = places(scene)
     assert is_scene(scene)[(y < 60) & (x < 80)].mean() > 0.8
+
+
+@pytest.mark.parametrize("power", [0.5, 0.75])
+def test_how_noise_goes_with_light_is_read_off_the_scene(power: float) -> None:
+    random = np.random.default_rng(3)
+    rows, columns = 20, 30
+    light = random.uniform(0.02, 0.8, rows * columns).astype(np.float32)
+    spread = (0.02 * light**power * random.normal(1.0, 0.07, light.size)).astype(np.float32)
+    scene = Scene(
+        height=200, width=300, channels=1, rows=rows, columns=columns, aligned=True,
+        kinds=np.full(light.size, FLAT, np.uint8).tobytes(),
+        reference=light.tobytes(), spread=spread.tobytes(),
+        slopes=np.zeros((light.size, 3), np.float32).tobytes(), features=b"", feature_values=b"",
+    )  # fmt: skip
+    assert noise_power(scene) == pytest.approx(power, abs=0.03)
+
+
+def test_a_plate_of_one_brightness_shows_no_power_of_noise() -> None:
+    random = np.random.default_rng(3)
+    light = random.uniform(0.4, 0.42, 600).astype(np.float32)
+    scene = Scene(
+        height=200, width=300, channels=1, rows=20, columns=30, aligned=True,
+        kinds=np.full(600, FLAT, np.uint8).tobytes(),
+        reference=light.tobytes(), spread=(0.02 * light).tobytes(),
+        slopes=np.zeros((600, 3), np.float32).tobytes(), features=b"", feature_values=b"",
+    )  # fmt: skip
+    assert noise_power(scene) == 0.5
