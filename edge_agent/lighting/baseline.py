@@ -34,7 +34,7 @@ from edge_agent.lighting.sharpness import Spot, choose_spots
 MIN_FRAMES = 5
 GOOD_FRAMES = 300
 _SIGMAS = 6.0
-_SEEN = 1.5
+_SEEN, _LOTS = 1.5, 1.6
 _LEAST_LIGHT = 3.0
 """Per cent by which the level may always move: lamps flicker by half as much."""
 
@@ -309,6 +309,8 @@ def _limits(
             reach = max(band - centre, 10.0)
         else:
             reach = max(_SIGMAS * sigma, _SEEN * farthest, band, 1e-3)
+            if name == "level" and not scene.has_scene:  # the next lot may be another material
+                reach = max(reach, _LOTS * _SIGMAS * sigma, _LOTS * _SEEN * farthest)
         limit = Limit(centre=round(centre, 5), reach=round(reach, 5))
         if name == "level" and light is not None:
             above = max(100.0 * (light[1] - 1.0), _SEEN * float(away.max()), _LEAST_LIGHT)
