@@ -210,6 +210,7 @@ class _Work:
         self.empty_masks = 0
         self.times_ms: list[float] = []
         self._model = model
+        self._watch = LightWatch(model.baseline) if model.baseline else None
         self._with_maps = with_maps
         self._maps: list[tuple[Map, Box, Mask | None, tuple[int, int]]] = []
 
@@ -222,7 +223,7 @@ class _Work:
             return
         begin = time.perf_counter_ns()
         # Each image for itself: what follows what in a folder is no course of time.
-        light = LightWatch(self._model.baseline).glance(image) if self._model.baseline else None
+        light = self._watch.glance(image) if self._watch else None
         causes = light.causes if light and light.level is LightLevel.INVALID else ()
         seen = self._model.pipeline.inspect(image)
         if seen.stop is not None:

@@ -126,7 +126,12 @@ class Meter:
         self._set_up_part(part)
         self._set_up_colour()
         self._set_up_rows()
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the last frames: the next is measured as if it were the first."""
         self._usual_flat = np.zeros(len(self._fit.flat), np.float32)
+        self._pattern = np.zeros(len(self._centre), np.float32)
         self._last_level = math.nan
         self._last_rows: FloatArray | None = None
 
@@ -147,7 +152,6 @@ class Meter:
         self._part_ones = np.full(len(part), 1.0 / max(len(part), 1), np.float32)
         self._per_part = (1.0 / np.maximum(spread, 1e-4)).astype(np.float32)
         self._centre = (reference[:, self._channel] * self._per_part).astype(np.float32)
-        self._pattern = np.zeros(len(part), np.float32)
 
     def _set_up_colour(self) -> None:
         """Choose points that show colour: nearly black or saturated ones say nothing of it."""

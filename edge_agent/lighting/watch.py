@@ -78,6 +78,7 @@ class LightWatch:
         self.baseline = baseline
         self._meter = Meter(baseline.scene, baseline.spots)
         self._noise_power = noise_power(baseline.scene)
+        self._single: Meter | None = None  # for glances
         memories = [baseline.memories[name] for name in NAMES]
         bands = [baseline.bands[name] for name in NAMES]
         # Parts come in lots, of which the good frames showed few: where nothing but parts is seen,
@@ -176,7 +177,10 @@ class LightWatch:
         Args:
             image: HxWx3 BGR or HxW grey, uint8, at least 8 pixels a side.
         """
-        reading = Meter(self.baseline.scene, self.baseline.spots).measure(image)
+        if self._single is None:
+            self._single = Meter(self.baseline.scene, self.baseline.spots)
+        self._single.forget()
+        reading = self._single.measure(image)
         excess = self._excess(reading.values)
         hard = float(np.fmax.reduce(excess, initial=0.0))
         if hard > 1.0:
