@@ -48,6 +48,16 @@ class Topics(msgspec.Struct, frozen=True):
         return f"{self.root}/{self.device}/ack"
 
     @property
+    def want(self) -> str:
+        """From the collector to the device: batches that it misses."""
+        return f"{self.root}/{self.device}/want"
+
+    @property
+    def gone(self) -> str:
+        """From the device to the collector: wanted batches that are not here any more."""
+        return f"{self.root}/{self.device}/gone"
+
+    @property
     def alarm(self) -> str:
         """Each transition of an alarm, live."""
         return f"{self.root}/{self.device}/alarm"

@@ -25,7 +25,7 @@ from paho.mqtt.properties import Properties
 from edge_agent.uplink.backoff import pause_s
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from paho.mqtt.reasoncodes import ReasonCode
 
@@ -62,7 +62,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message that came in; `response_topic` and `correlation` are for whoever answers."""
+    """A message that came in; `response_topic` and `correlation` are for whoever answers.
+
+    Attributes:
+        properties: The MQTT 5 user properties; of a name that comes twice, the last value.
+        expiry_s: What is left of the message's expiry interval: the broker counts the time off
+            that the message waited there. None if the sender set none.
+    """
 
     topic: str
     payload: bytes
@@ -72,6 +78,8 @@ class Message(msgspec.Struct, frozen=True):
     connection: int
     response_topic: str = ""
     correlation: bytes = b""
+    properties: dict[str, str] = {}
+    expiry_s: int | None = None
 
 
 class Listener(Protocol):
@@ -85,6 +93,15 @@ class Listener(Protocol):
 
     def received(self, message: Message) -> None:
         """Hear a message."""
+
+
+class _Outgoing(msgspec.Struct, frozen=True):
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    extra: Properties
+    stamp: Callable[[], Mapping[str, str]] | None
 
 
 class Client:
@@ -115,7 +132,7 @@ class Client:
         self._attempt = 0
         self._retry_at = 0.0
         self._give_up_at = 0.0
-        self._waiting: deque[tuple[str, bytes, bool, Properties]] = deque()
+        self._waiting: deque[_Outgoing] = deque()
         self._in_flight: set[int] = set()
         self._in_flight_limit = _RECEIVE_MAXIMUM
         self._wake_lock = threading.Lock()
@@ -179,24 +196,43 @@ class Client:
         retain: bool = False,
         content_type: str = "application/json",
         properties: Mapping[str, str] | None = None,
+        stamp: Callable[[], Mapping[str, str]] | None = None,
+        expiry_s: int | None = None,
         response_topic: str = "",
         correlation: bytes = b"",
     ) -> bool:
-        """Send a message; False, and nothing is sent, while the link is down."""
+        """Send a message; False, and nothing is sent, while the link is down.
+
+        Args:
+            topic: Where to.
+            payload: What.
+            qos: 0 or 1.
+            retain: Whether the broker keeps it as the topic's last message.
+            content_type: What the payload is.
+            properties: User properties.
+            stamp: Asked for more of them when the message goes, which may be later: no more go at
+                once than the broker takes.
+            expiry_s: How long the broker keeps it for who is away; None for as long as it likes.
+            response_topic: Where the answer is to go.
+            correlation: What the answer is to carry.
+        """
         if self._paho is None or not self.is_connected:
             return False
         extra = _properties(PacketTypes.PUBLISH)
         extra.ContentType = content_type
         if properties:
             extra.UserProperty = list(properties.items())
+        if expiry_s is not None:
+            extra.MessageExpiryInterval = expiry_s
         if response_topic:
             extra.ResponseTopic = response_topic
         if correlation:
             extra.CorrelationData = correlation
+        message = _Outgoing(topic, payload, qos, retain, extra, stamp)
         if qos and len(self._in_flight) >= self._in_flight_limit:
-            self._waiting.append((topic, payload, retain, extra))
+            self._waiting.append(message)
         else:
-            self._send(topic, payload, qos=qos, retain=retain, extra=extra)
+            self._send(message)
         return True
 
     def subscribe(self, topic: str, *, qos: int = 1) -> None:
@@ -209,12 +245,14 @@ class Client:
         if self._paho is not None and message.qos and message.connection == self.connects:
             self._paho.ack(message.mid, message.qos)
 
-    def _send(
-        self, topic: str, payload: bytes, *, qos: int, retain: bool, extra: Properties
-    ) -> None:
+    def _send(self, message: _Outgoing) -> None:
         assert self._paho is not None
-        info = self._paho.publish(topic, payload, qos, retain, extra)
-        if qos and info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+        if message.stamp is not None:
+            message.extra.UserProperty = list(message.stamp().items())  # the library appends them
+        info = self._paho.publish(
+            message.topic, message.payload, message.qos, message.retain, message.extra
+        )
+        if message.qos and info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._in_flight.add(info.mid)
 
     # --- the connection ----------------------------------------------------------------------
@@ -340,6 +378,8 @@ class Client:
                     self.connects,
                     getattr(message.properties, "ResponseTopic", ""),
                     getattr(message.properties, "CorrelationData", b""),
+                    dict(getattr(message.properties, "UserProperty", ())),
+                    getattr(message.properties, "MessageExpiryInterval", None),
                 )
             )
 
@@ -354,8 +394,7 @@ class Client:
         self._in_flight.discard(mid)
         self.error = f"the broker refuses a message: {reason}" if reason.is_failure else ""
         if self._waiting and self._paho is not None:
-            topic, payload, retain, extra = self._waiting.popleft()
-            self._send(topic, payload, qos=1, retain=retain, extra=extra)
+            self._send(self._waiting.popleft())
 
 
 def _properties(packet: int) -> Properties:

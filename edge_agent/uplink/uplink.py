@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from edge_agent import clock
 from edge_agent.errors import WireError
 from edge_agent.uplink import wire
 from edge_agent.uplink.client import Client, Identity, Message
@@ -348,6 +349,8 @@ class Uplink:
                 "stream": batch.stream,
                 "batch": str(batch.batch),
             },
+            stamp=_sending,
+            expiry_s=wire.EXPIRY_S,
         )
         self._counts["sent_batches"] += 1
         self._counts["sent_bytes"] += len(batch.data)
@@ -373,3 +376,7 @@ class Uplink:
         self._fault = f"{type(error).__name__}: {error}"
         log.error("uplink: %s", self._fault)
         self._on_fault(self._fault)
+
+
+def _sending() -> dict[str, str]:
+    return wire.sending_properties(clock.boot_id(), clock.now())

@@ -1,11 +1,11 @@
-"""Messages beside the batches: birth, acknowledgement, command and answer.
+"""Messages beside the batches: birth, acknowledgement, what is missed, command and answer.
 
 docs/wire.md is the contract.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
@@ -14,11 +14,19 @@ from edge_agent.errors import WireError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from edge_agent.clock import Stamp
+
 BIRTH_SCHEMA = "edge/birth/1"
 ACK_SCHEMA = "edge/ack/1"
+WANT_SCHEMA = "edge/want/1"
+GONE_SCHEMA = "edge/gone/1"
 COMMAND_SCHEMA = "edge/command/1"
 ANSWER_SCHEMA = "edge/answer/1"
-_RANGES_LIMIT = 10_000
+RANGES_LIMIT = 10_000
+"""How many ranges an acknowledgement, a `Want` or a `Gone` may have."""
+
+EXPIRY_S = 7 * 86_400
+"""How long a broker keeps a batch that nobody takes; the device has it, and sends it again."""
 
 
 class Birth(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +68,34 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
 _Text = Annotated[str, msgspec.Meta(max_length=256)]
 
 
+class Want(msgspec.Struct, frozen=True, kw_only=True):
+    """From the collector: I miss these batches.
+
+    Attributes:
+        schema: `edge/want/1`.
+        stream: The stream they belong to.
+        batches: First and last number of each range.
+    """
+
+    stream: _Text
+    batches: list[tuple[int, int]]
+    schema: str = WANT_SCHEMA
+
+
+class Gone(msgspec.Struct, frozen=True, kw_only=True):
+    """To the collector: of what it misses, these are not here (any more).
+
+    Attributes:
+        schema: `edge/gone/1`.
+        stream: The stream they belong to.
+        batches: First and last number of each range.
+    """
+
+    stream: _Text
+    batches: list[tuple[int, int]]
+    schema: str = GONE_SCHEMA
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """To the device: do this, and answer.
 
@@ -92,12 +128,15 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = ANSWER_SCHEMA
 
 
+_Message = TypeVar("_Message", Birth, Ack, Want, Gone, Command)
 _BIRTH = msgspec.json.Decoder(Birth)
 _ACK = msgspec.json.Decoder(Ack)
+_WANT = msgspec.json.Decoder(Want)
+_GONE = msgspec.json.Decoder(Gone)
 _COMMAND = msgspec.json.Decoder(Command)
 
 
-def encode(message: Birth | Ack | Command | Answer) -> bytes:
+def encode(message: Birth | Ack | Want | Gone | Command | Answer) -> bytes:
     """Write a message as JSON."""
     return msgspec.json.encode(message)
 
@@ -108,13 +147,7 @@ def decode_birth(payload: bytes) -> Birth:
     Raises:
         WireError: It is not one.
     """
-    try:
-        birth = _BIRTH.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"birth: cannot be read: {error}") from error
-    if birth.schema != BIRTH_SCHEMA:
-        raise WireError(f"birth: schema {birth.schema[:64]!r} is not {BIRTH_SCHEMA!r}")
-    return birth
+    return _read(payload, _BIRTH, "birth", BIRTH_SCHEMA)
 
 
 def decode_ack(payload: bytes) -> Ack:
@@ -123,17 +156,31 @@ def decode_ack(payload: bytes) -> Ack:
     Raises:
         WireError: It is not one.
     """
-    try:
-        ack = _ACK.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"ack: cannot be read: {error}") from error
-    if ack.schema != ACK_SCHEMA:
-        raise WireError(f"ack: schema {ack.schema[:64]!r} is not {ACK_SCHEMA!r}")
-    if len(ack.batches) > _RANGES_LIMIT or any(
-        not 0 < low <= high < 2**63 for low, high in ack.batches
-    ):
-        raise WireError("ack: its ranges are out of order or too many")
+    ack = _read(payload, _ACK, "ack", ACK_SCHEMA)
+    _check(ack.batches, "ack")
     return ack
+
+
+def decode_want(payload: bytes) -> Want:
+    """Read what a collector misses.
+
+    Raises:
+        WireError: It is no such message.
+    """
+    want = _read(payload, _WANT, "want", WANT_SCHEMA)
+    _check(want.batches, "want")
+    return want
+
+
+def decode_gone(payload: bytes) -> Gone:
+    """Read what a device has no more.
+
+    Raises:
+        WireError: It is no such message.
+    """
+    gone = _read(payload, _GONE, "gone", GONE_SCHEMA)
+    _check(gone.batches, "gone")
+    return gone
 
 
 def decode_command(payload: bytes) -> Command:
@@ -142,13 +189,41 @@ def decode_command(payload: bytes) -> Command:
     Raises:
         WireError: It is not one.
     """
+    return _read(payload, _COMMAND, "command", COMMAND_SCHEMA)
+
+
+def _read(
+    payload: bytes, decoder: msgspec.json.Decoder[_Message], name: str, schema: str
+) -> _Message:
     try:
-        command = _COMMAND.decode(payload)
+        message = decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"command: cannot be read: {error}") from error
-    if command.schema != COMMAND_SCHEMA:
-        raise WireError(f"command: schema {command.schema[:64]!r} is not {COMMAND_SCHEMA!r}")
-    return command
+        raise WireError(f"{name}: cannot be read: {error}") from error
+    if message.schema != schema:
+        raise WireError(f"{name}: schema {message.schema[:64]!r} is not {schema!r}")
+    return message
+
+
+def _check(found: list[tuple[int, int]], name: str) -> None:
+    if len(found) > RANGES_LIMIT or any(not 0 < low <= high < 2**63 for low, high in found):
+        raise WireError(f"{name}: its ranges are out of order or too many")
+
+
+def sending_properties(boot: str, stamp: Stamp) -> dict[str, str]:
+    """Return the user properties that tell when a batch was sent: they change with each sending.
+
+    With them, and the message's expiry as it comes, a collector dates records by its own clock.
+
+    Args:
+        boot: Id of the device's boot.
+        stamp: The moment of sending, by the device's clocks.
+    """
+    return {
+        "boot": boot,
+        "sent_wall_ns": str(stamp.wall_ns),
+        "sent_mono_ns": str(stamp.mono_ns),
+        "expiry_s": str(EXPIRY_S),
+    }
 
 
 def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:

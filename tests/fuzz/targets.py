@@ -39,9 +39,18 @@ _RECORDS = [line for path in SAMPLES.glob("*/*.jsonl") for line in path.read_byt
 _TEXTS = [
     b'{"device":"press-4","online":true,"stations":["press"],"boot":"3f","schema":"edge/birth/1"}',
     b'{"stream":"9f86d081884c7d65","batches":[[1,3],[7,7]],"schema":"edge/ack/1"}',
+    b'{"stream":"9f86d081884c7d65","batches":[[1,3],[7,1000000000]],"schema":"edge/want/1"}',
+    b'{"stream":"9f86d081884c7d65","batches":[[2,2]],"schema":"edge/gone/1"}',
     b'{"verb":"changeover","station":"press","part_number":"4711-B","schema":"edge/command/1"}',
     b'{"verb":"status","station":"line1","numbers":[1,2.5e3,-0],"deep":{"a":[null,true]}}',
 ]
+DECODERS = (
+    wire.decode_birth,
+    wire.decode_ack,
+    wire.decode_want,
+    wire.decode_gone,
+    wire.decode_command,
+)
 Target = Callable[[Random], None]
 """Makes one damaged input, and has it read; raises if what reads it did what it must not."""
 
@@ -100,9 +109,9 @@ def message(draw: Random) -> None:
 
 
 def small_messages(draw: Random) -> None:
-    """Births, acknowledgements and commands."""
+    """Births, acknowledgements, what is missed and what is gone, commands."""
     data = mutate(draw.choice(_TEXTS), _TEXTS, draw)
-    for decode in (wire.decode_birth, wire.decode_ack, wire.decode_command):
+    for decode in DECODERS:
         with contextlib.suppress(WireError):
             decode(data)
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from edge_agent.errors import WireError
 from edge_agent.spool import batch
-from edge_agent.uplink import wire
 from tests.fuzz import targets
 from tests.fuzz.__main__ import fuzz
 from tests.fuzz.mutating import LONGEST, mutate
@@ -41,6 +40,6 @@ def test_the_same_seed_makes_the_same_input() -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_refused_by_name(data: bytes) -> None:
-    for decode in (batch.decode, wire.decode_ack, wire.decode_birth, wire.decode_command):
+    for decode in (batch.decode, *targets.DECODERS):
         with pytest.raises(WireError):
             decode(data)

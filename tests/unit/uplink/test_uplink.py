@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from edge_agent import clock
 from edge_agent.topics import Topics
 from edge_agent.uplink import wire
 from edge_agent.uplink.client import Client, Identity, Message
@@ -157,6 +158,24 @@ def test_forgotten_only_when_committed(broker: Broker, source: Source, uplink: U
     assert uplink.state().acked_batches == 4
     assert uplink.state().resent_batches >= 5
     assert uplink.state().sent_bytes == 4 * uplink.state().sent_batches
+    peer.close()
+
+
+def test_each_sending_says_when_it_was(broker: Broker, source: Source, uplink: Uplink) -> None:
+    source.batches["slow"] = source.batches["slow"][:1]
+    peer = Peer(broker, TOPICS.batch("+"))
+    before_ns = time.monotonic_ns()
+    uplink.start()
+    first, again = peer.get(), peer.get()
+    assert list(first.properties) == [
+        "encoding", "stream", "batch", "boot", "sent_wall_ns", "sent_mono_ns", "expiry_s",
+    ]  # fmt: skip
+    assert first.properties["boot"] == clock.boot_id()
+    sent_ns = [int(each.properties["sent_mono_ns"]) for each in (first, again)]
+    assert before_ns < sent_ns[0] < sent_ns[1] < time.monotonic_ns()
+    assert first.properties["expiry_s"] == str(wire.EXPIRY_S)
+    assert first.expiry_s == wire.EXPIRY_S  # it did not wait at the broker
+    assert first.payload == again.payload
     peer.close()
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.clock import Stamp
 from edge_agent.errors import WireError
 from edge_agent.uplink import wire
 
@@ -16,6 +17,10 @@ def test_messages_come_back() -> None:
     ack = wire.Ack(stream="s", batches=[(1, 3), (5, 5)])
     assert wire.decode_ack(wire.encode(ack)) == ack
     assert wire.decode_birth(wire.encode(BIRTH)) == BIRTH
+    want = wire.Want(stream="s", batches=[(1, 3), (5, 10**9)])
+    assert wire.decode_want(wire.encode(want)) == want
+    gone = wire.Gone(stream="s", batches=[(1, 2)])
+    assert wire.decode_gone(wire.encode(gone)) == gone
 
 
 @pytest.mark.parametrize(
@@ -33,8 +38,13 @@ def test_messages_come_back() -> None:
     ],
 )
 def test_what_is_no_ack_is_refused(payload: bytes) -> None:
-    with pytest.raises(WireError, match="ack"):
-        wire.decode_ack(payload)
+    for name, decode in (
+        ("ack", wire.decode_ack),
+        ("want", wire.decode_want),
+        ("gone", wire.decode_gone),
+    ):
+        with pytest.raises(WireError, match=name):
+            decode(payload.replace(b"/ack/1", f"/{name}/1".encode()))
 
 
 @pytest.mark.parametrize(
@@ -43,6 +53,16 @@ def test_what_is_no_ack_is_refused(payload: bytes) -> None:
 def test_what_is_no_birth_is_refused(payload: bytes) -> None:
     with pytest.raises(WireError, match="birth"):
         wire.decode_birth(payload)
+
+
+def test_the_moment_of_sending_is_told() -> None:
+    told = wire.sending_properties("3f0c", Stamp(wall_ns=2**62, mono_ns=17))
+    assert told == {
+        "boot": "3f0c",
+        "sent_wall_ns": "4611686018427387904",
+        "sent_mono_ns": "17",
+        "expiry_s": "604800",
+    }
 
 
 @given(st.sets(st.integers(1, 60)))
