@@ -148,6 +148,17 @@ class Lighting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "the baseline before the model looks: its level and colour, or one-sided light too."
         ),
     ] = "off"
+    figures_every: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Every so manyth record of an ok part in normal light keeps all figures of "
+            "the light, the others its level: they cost most of a record on the wire. 1 keeps all. "
+            "A prime, so that fixtures that come in turn all have theirs.",
+            extra={"unit": "records"},
+        ),
+    ] = 17
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

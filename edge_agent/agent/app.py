@@ -299,6 +299,7 @@ class Agent:
             scores=self._scores[name],
             ageing=self._ageing.get(name),
             correct=Correct(config.lighting.correct),
+            figures_every=config.lighting.figures_every,
         )
         camera = config.camera
         return Station(

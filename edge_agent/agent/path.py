@@ -94,6 +94,8 @@ class PartPath:
         scores: Hands out the watch over scores and verdicts; None watches neither.
         ageing: Takes the slow story of the light; None keeps none.
         correct: What of the light is brought back to the baseline before the model looks.
+        figures_every: Every so manyth record of an `ok` part in normal light keeps all figures of
+            the light.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class PartPath:
         scores: ScoreWatches | None = None,
         ageing: Ageing | None = None,
         correct: Correct = Correct.OFF,
+        figures_every: int = 1,
     ) -> None:
         self.model: LiveModel | None = None
         self.product: Product | None = None
@@ -121,6 +124,7 @@ class PartPath:
         self._scores = scores
         self._ageing = ageing
         self._correct = correct
+        self._figures_every = figures_every
         self._corrector: Corrector | None = None
         self._lights = LightAlarms()
         self._told: tuple[LightWatch | None, Product | None] = (None, None)  # of which product
@@ -175,6 +179,7 @@ class PartPath:
         looked = Looked(
             station=self._station, model=model, product=product, light=light, seen=seen,
             begin_ns=begin, light_ns=light_ns, total_ns=total_ns, corrected=corrected,
+            figures_every=self._figures_every,
         )  # fmt: skip
         judgement = self._finish(record_of(frame, looked, decision, settled))
         for kind, text in standing.items():

@@ -1,4 +1,9 @@
-"""What the path saw of a part, written as its record."""
+"""What the path saw of a part, written as its record.
+
+Most records are of an `ok` part in normal light, and all figures of that light would take more room
+on the wire than everything else. So of these only every so manyth keeps them all, the others the
+level.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,9 @@ from edge_agent import clock
 from edge_agent.agent.products import Product
 from edge_agent.camera.frame import Frame
 from edge_agent.decision.automation import Settled
-from edge_agent.decision.verdict import Decision
+from edge_agent.decision.verdict import Decision, Verdict
 from edge_agent.inspection.seen import PartSeen
-from edge_agent.lighting import LightState
+from edge_agent.lighting import LightLevel, LightState
 from edge_agent.lighting.correction import Correction
 from edge_agent.record.inspection import (
     InspectionRecord,
@@ -39,6 +44,8 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
         light_ns: What the light took.
         total_ns: From capture to the decision.
         corrected: What was corrected of the light before the model looked, if anything.
+        figures_every: Every so manyth record of an `ok` part in normal light keeps all figures of
+            the light.
     """
 
     station: str
@@ -50,6 +57,7 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     light_ns: int
     total_ns: int
     corrected: Correction | None = None
+    figures_every: int = 1
 
 
 def record_of(
@@ -57,13 +65,14 @@ def record_of(
 ) -> InspectionRecord:
     """Write down everything that the verdict rests on."""
     model, seen, product = looked.model, looked.seen, looked.product
+    plain = settled.verdict is Verdict.OK and frame.sequence % looked.figures_every
     return InspectionRecord(
         station=looked.station,
         sequence=frame.sequence,
         part=frame.part,
         time=clock.iso(frame.captured.wall_ns),
-        wall_ns=frame.captured.wall_ns,
-        mono_ns=frame.captured.mono_ns,
+        wall_ns=_to_us(frame.captured.wall_ns),
+        mono_ns=_to_us(frame.captured.mono_ns),
         boot=clock.boot_id(),
         verdict=settled.verdict,
         automation=settled.automation,
@@ -78,11 +87,18 @@ def record_of(
         engine=model.pipeline.engine if model else "",
         part_number=product.part_number if product else "",
         recipe=product.recipe if product else "",
-        lighting=_lighting(looked, looked.light, model) if looked.light and model else _UNWATCHED,
+        lighting=_lighting(looked, looked.light, model, level_only=bool(plain))
+        if looked.light and model
+        else _UNWATCHED,
         latency_us=_latency(frame, looked),
         source=frame.source,
         truth=frame.truth,
     )
+
+
+def _to_us(ns: int) -> int:
+    """Cut to whole microseconds: no camera is dated better, and what is below is noise."""
+    return ns - ns % 1000
 
 
 def _finite(scores: dict[str, float]) -> dict[str, float]:
@@ -105,13 +121,15 @@ def _latency(frame: Frame, looked: Looked) -> Latency:
     )
 
 
-def _lighting(looked: Looked, light: LightState, model: LiveModel) -> Lighting:
-    watch = model.watch
+def _lighting(looked: Looked, light: LightState, model: LiveModel, *, level_only: bool) -> Lighting:
+    watch, figures = model.watch, light.statistics
+    if level_only and light.level is LightLevel.NORMAL:
+        figures = {"level": figures["level"]}
     return Lighting(
         state=light.level.value,
         excess=round(light.excess, 3),
         baseline=watch.baseline.digest[:12] if watch else "",
-        statistics=_figures(light.statistics),
+        statistics=_figures(figures),
         causes=tuple(
             LightingCause(
                 cause.kind,

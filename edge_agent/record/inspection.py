@@ -44,7 +44,7 @@ class Lighting(msgspec.Struct, frozen=True, omit_defaults=True):
         excess: Largest distance from the baseline, in limits.
         baseline: First 12 digits of the baseline's digest.
         statistics: The frame's figures by name, three decimals; what this scene cannot show is left
-            out.
+            out. Of most `ok` parts in normal light only `level` (`lighting.figures_every`).
         causes: What is wrong. Only those of `invalid` make the verdict `invalid`.
         corrected: What the model did not see, since it was undone before it looked: `level`,
             `slope_x`, `slope_y`, `red`, `blue`, in per cent against the baseline. All the other
@@ -93,8 +93,8 @@ class InspectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         sequence: The camera's frame number; a hole is a frame that the camera lost.
         part: Which part.
         time: Wall time of capture, ISO 8601, UTC.
-        wall_ns: The same, in nanoseconds; may jump.
-        mono_ns: Monotonic time of capture; comparable within one boot.
+        wall_ns: The same, in nanoseconds, cut to whole microseconds; may jump.
+        mono_ns: Monotonic time of capture, cut likewise; comparable within one boot.
         boot: The boot it belongs to.
         verdict: What was said.
         automation: The degree of automation in force.

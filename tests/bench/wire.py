@@ -1,6 +1,6 @@
 """What a record costs on the wire: bytes, and the time to encode and decode it.
 
-python -m tests.bench.wire [--records 1200] [--keep FILE | --from FILE]
+python -m tests.bench.wire [--records 1200] [--figures-every 17] [--keep FILE | --from FILE]
 
 The records are those of the agent's own path on the simulated line, with the shipped bundle:
 scores, light and latencies are as noisy as they are, no frame comes twice. Their times are set
@@ -25,6 +25,7 @@ from edge_agent.camera.drivers.simulated import Settings
 from edge_agent.camera.frame import EndOfFrames
 from edge_agent.camera.registry import make_camera
 from edge_agent.camera.triggers import Trigger
+from edge_agent.config import Lighting
 from edge_agent.demo.workspace import reference_bundle
 from edge_agent.inspection.engines import EngineSettings
 from edge_agent.record.inspection import InspectionRecord, encode
@@ -40,13 +41,16 @@ _TAKT_NS, _JITTER_NS, _BOOTED_NS = 100_000_000, 100_000, 26_104_908_433_745
 _ROUNDS = 5
 
 
-def judge(count: int) -> list[InspectionRecord]:
+def judge(count: int, figures_every: int) -> list[InspectionRecord]:
     """Judge parts of the simulated line; their records as the agent makes them."""
     settings = Settings(takt_ms=0, parts=count + _WARM_UP, seed=1)
     camera = make_camera("simulated", settings, station="line1", trigger=Trigger.FREE_RUN)
     with tempfile.TemporaryDirectory(prefix="edge-wire-") as folder:
         spool = Spool(Path(folder), LANES, SpoolSettings(batch_age_ms=60_000))
-        path = PartPath("line1", spool, outputs=(), observe=_ignore, deadline_ms=10_000)
+        path = PartPath(
+            "line1", spool, outputs=(), observe=_ignore, deadline_ms=10_000,
+            figures_every=figures_every,
+        )  # fmt: skip
         path.model = make_live(read_bundle(reference_bundle()), "onnx", EngineSettings())
         camera.open()
         records = []
@@ -62,6 +66,7 @@ def judge(count: int) -> list[InspectionRecord]:
 def _at_takt(record: InspectionRecord, number: int) -> InspectionRecord:
     """Move a record to when its part would have come; what the clocks say beside that stays."""
     due_ns = _BOOTED_NS + number * _TAKT_NS + record.mono_ns % _JITTER_NS
+    due_ns -= due_ns % 1000
     wall_ns = record.wall_ns - record.mono_ns + due_ns
     return msgspec.structs.replace(record, wall_ns=wall_ns, mono_ns=due_ns, time=clock.iso(wall_ns))
 
@@ -73,15 +78,6 @@ def _ignore(_kind: object, _text: str) -> None:
 def _bare(record: InspectionRecord) -> InspectionRecord:
     """Leave out what only a simulated line knows."""
     return msgspec.structs.replace(record, truth=None)
-
-
-def _level_only(record: InspectionRecord) -> InspectionRecord:
-    """Keep of the light what makes the verdict: state, excess, causes and the level."""
-    light = record.lighting
-    kept = {name: value for name, value in light.statistics.items() if name == "level"}
-    return msgspec.structs.replace(
-        _bare(record), lighting=msgspec.structs.replace(light, statistics=kept)
-    )
 
 
 def sealed(records: list[bytes]) -> bytes:
@@ -97,26 +93,25 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=1200)
+    parser.add_argument("--figures-every", type=int, default=Lighting().figures_every)
     parser.add_argument("--keep", type=Path, help="write the records to this file")
     parser.add_argument("--from", dest="source", type=Path, help="read the records from this file")
     options = parser.parse_args()
-    lines = [
-        f"{'records':>8} {'as they are':>12} {'no truth':>9} {'level only':>11}  bytes a record"
-    ]
+    lines = [f"{'records':>8} {'as they are':>12} {'no truth':>9}  bytes a record"]
     if options.source:
         made = [
             msgspec.json.decode(line, type=InspectionRecord)
             for line in options.source.read_bytes().splitlines()
         ]
     else:
-        made = judge(options.records)
+        made = judge(options.records, options.figures_every)
     if options.keep:
         options.keep.write_bytes(b"".join(encode(record) + b"\n" for record in made))
     ok = [record for record in made if lane_of(record.verdict) == "ok"]
-    kinds = [[encode(change(record)) for record in ok] for change in (_same, _bare, _level_only)]
+    kinds = [[encode(change(record)) for record in ok] for change in (_same, _bare)]
     for size in (size for size in _SIZES if size <= len(ok)):
         costs = [len(sealed(records[:size])) / size for records in kinds]
-        lines.append(f"{size:>8} {costs[0]:>12.1f} {costs[1]:>9.1f} {costs[2]:>11.1f}")
+        lines.append(f"{size:>8} {costs[0]:>12.1f} {costs[1]:>9.1f}")
     records = kinds[0][:500]
     payload = sealed(records)
     lines.append(f"{sum(map(len, records)) / len(records):.0f} bytes a record before")

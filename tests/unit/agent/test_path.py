@@ -115,8 +115,8 @@ def make_path(
     return path
 
 
-def frame_of(image: Image, **fields: Any) -> Frame:
-    return Frame(image, clock.now(), 1, "press-4", "p-1", **fields)
+def frame_of(image: Image, *, sequence: int = 1, **fields: Any) -> Frame:
+    return Frame(image, clock.now(), sequence, "press-4", "p-1", **fields)
 
 
 def flat(value: int) -> Image:
@@ -247,6 +247,25 @@ def test_the_record_says_everything_that_the_verdict_rests_on() -> None:
     assert record["latency_us"]["inference"] == 2
     assert record["latency_us"]["total"] >= record["latency_us"]["lighting"] > 0
     assert record["lighting"]["statistics"]["level"] is not None
+
+
+def test_most_ok_parts_in_normal_light_keep_the_level_only() -> None:
+    steps = Steps()
+    path = make_path(steps, watch=True, figures_every=3)
+    for sequence in range(1, 7):
+        path.process(frame_of(GOOD[sequence], sequence=sequence))
+    path.process(frame_of(flat(30), sequence=7))
+    kept = [set(record["lighting"]["statistics"]) for record in steps.records]
+    assert [names == {"level"} for names in kept] == [True, True, False, True, True, False, False]
+    assert steps.records[-1]["verdict"] == "invalid"
+    assert len(kept[2]) > 10
+
+
+def test_times_are_whole_microseconds() -> None:
+    steps = Steps()
+    make_path(steps).process(frame_of(flat(140)))
+    record = steps.records[0]
+    assert record["wall_ns"] % 1000 == record["mono_ns"] % 1000 == 0
 
 
 def test_the_model_can_be_exchanged_between_two_parts() -> None:
