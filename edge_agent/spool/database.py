@@ -223,6 +223,33 @@ class Database:
             for row in batches:
                 self._put(rows.id_of(lane, row.batch), row)
 
+    def settle(self, lanes: Iterable[tuple[LaneRow, Sequence[BatchRow]]]) -> None:
+        """Take batches of several lanes, and the marks of their rows, in one transaction."""
+        afters: list[tuple[LaneRow, LaneRow]] = []
+        with guarded(), self._transaction():
+            for lane, batches in lanes:
+                for row in batches:
+                    self._put(rows.id_of(lane, row.batch), row)
+                after = msgspec.structs.replace(lane)
+                after.floor = self._floor(lane)
+                self._keep(after)
+                afters.append((lane, after))
+        for lane, after in afters:
+            rows.assign(lane, after)
+
+    def has_untold(self, stream: str) -> bool:
+        """Tell whether a stream has loss notices that no batch carries yet."""
+        query = "SELECT 1 FROM losses WHERE carrier = ? AND carried IS NULL LIMIT 1"
+        with guarded():
+            return self._sql.execute(query, (stream,)).fetchone() is not None
+
+    def oldest(self, lane: LaneRow) -> int | None:
+        """Return the number of the first record that waits in a lane; None if none does."""
+        query = "SELECT first FROM batches WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1"
+        with guarded():
+            found = self._sql.execute(query, rows.ids(lane)).fetchone()
+        return int(found[0]) if found else None
+
     # --- batches out -------------------------------------------------------------------------
 
     def pending(self, lane: LaneRow, *, after: int, limit: int) -> list[SealedBatch]:
@@ -314,9 +341,8 @@ class Database:
 
     def _floor(self, lane: LaneRow) -> int:
         """Return the number below which nothing waits."""
-        query = "SELECT first FROM batches WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1"
-        found = self._sql.execute(query, rows.ids(lane)).fetchone()
-        return int(found[0]) - 1 if found else lane.sealed
+        first = self.oldest(lane)
+        return lane.sealed if first is None else first - 1
 
     def _note_loss(self, stream: str, first: int, last: int, reason: layout.Reason) -> None:
         """Keep a loss notice; one that adjoins the newest grows it."""

@@ -21,7 +21,6 @@ class End:
 
     Attributes:
         lock: Held for assignments and one write.
-        syncing: Held during a sync, so that a segment is not closed under it.
         waits: Records go to memory, behind those that are there.
         segment: Being written; None while there is no disk, and for a former lane.
         spare: Made ahead, so that changing over is an assignment.
@@ -33,7 +32,6 @@ class End:
         self.row = LaneRow(0, lane.name, lane.kind, "")
         self.holding = Holding()
         self.lock = threading.RLock()
-        self.syncing = threading.Lock()
         self.next_number = 1
         self.seal_at_records = 1 if lane.urgent else settings.batch_records
         self.seal_at_bytes = settings.batch_bytes
@@ -41,6 +39,11 @@ class End:
         self.segment: Segment | None = None
         self.spare: Segment | None = None
         self.retired: list[Segment] = []
+
+    def segments(self) -> list[Segment]:
+        """Return what holds its open records, oldest first."""
+        with self.lock:
+            return [*self.retired, *([self.segment] if self.segment else [])]
 
     def forget(self, freed: Holding) -> None:
         """Count off batches that are not there any more."""
@@ -53,8 +56,7 @@ class End:
         row, holding = self.row, self.holding
         with self.lock:
             appended = self.next_number - 1
-            segments = [*self.retired, *([self.segment] if self.segment else [])]
-            journal_bytes = sum(each.size - journal.HEAD_BYTES for each in segments)
+            journal_bytes = sum(each.size - journal.HEAD_BYTES for each in self.segments())
         in_memory = ring.count(self.lane.name) if ring else 0
         untold = ring.dropped(self.lane.name) if ring else 0
         backlog = Backlog(

@@ -1,4 +1,4 @@
-"""What a spool has on the disk: one database, and the journals of its lanes.
+"""What a spool has on the disk: one database, the journals of its lanes, and the sync log.
 
 Everything here does IO and may fail; the spool's thread tries again. Nothing here is on the path
 of a part.
@@ -14,33 +14,43 @@ Invariants, each held by a test in tests/unit/spool/test_files.py:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import logging
 import os
 import secrets
+import sqlite3
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from edge_agent.errors import SpoolError
 from edge_agent.spool import batch as layout
-from edge_agent.spool import journal, mending, salvage
+from edge_agent.spool import journal, mending, recovery, salvage, synclog
 from edge_agent.spool.database import Database, Holding
 from edge_agent.spool.lanes import Lane
-from edge_agent.spool.rows import Damaged, LaneRow
+from edge_agent.spool.rows import BatchRow, Damaged, LaneRow
 from edge_agent.spool.segment import Segment
+from edge_agent.spool.shelf import Shelf
+from edge_agent.spool.synclog import SyncLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from edge_agent.spool.database import SealedBatch
+    from edge_agent.spool.recovery import Logged
     from edge_agent.spool.settings import SpoolSettings
 
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
+_FORGOTTEN_MOST = (
+    1000  # acknowledgements that wait for the next entry; one that is not told costs a
+)
+# batch that is sent again after a crash
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -61,6 +71,8 @@ class Files:
 
     Attributes:
         torn_bytes: Bytes of unfinished writes that were dropped at opening.
+        lock: Held by who asks or changes the database and the shelf; `write` and `shelve` take it.
+        log_error: Why the sync log took nothing the last time; empty if it did.
     """
 
     def __init__(
@@ -68,9 +80,15 @@ class Files:
     ) -> None:
         self.directory = directory
         self.torn_bytes = 0
+        self.lock = threading.Lock()
+        self.log_error = ""
         self._settings = settings
         self._report = report
         self._path = directory / "spool.db"
+        self._log_path = directory / "sync.log"
+        self._log: SyncLog | None = None
+        self._shelf = Shelf()
+        self._forgotten: list[synclog.Gone] = []
         self._database: Database | None = None
         self._sequence = 0
         self._guard = -1
@@ -78,7 +96,7 @@ class Files:
     @property
     def is_open(self) -> bool:
         """Whether the disk could be read and written."""
-        return self._database is not None
+        return self._database is not None and self._log is not None
 
     @property
     def database(self) -> Database:
@@ -97,13 +115,29 @@ class Files:
         self.directory.mkdir(parents=True, exist_ok=True)
         if self._guard < 0:
             self._guard = _lock(self.directory)
+        found = synclog.read(self._log_path)
+        logged = recovery.gather(found.entries)
+        if found.missing:
+            name = salvage.set_aside(self._log_path, suffixes=("",))
+            self._report(f"{self._log_path.name} was damaged; kept as {name}")
+        ready = self._open_all(lanes, logged)
+        try:
+            self._log = _begin_log(self._log_path, after=found.generation)
+        except OSError:
+            self._close_database()
+            raise
+        return ready
+
+    def _open_all(self, lanes: Sequence[Lane], logged: Logged) -> list[Found]:
         for _ in range(_ATTEMPTS):
             self.torn_bytes = 0
             try:
-                return self._take_over(self._open_database(lanes), lanes)
+                database = self._open_database(lanes)
+                self._adopt(database, logged)
+                return self._take_over(database, lanes, logged)
             except Damaged as damage:
                 self._close_database()
-                self._report(mending.begin_new_streams(self._path, str(damage), lanes))
+                self._report(mending.begin_new_streams(self._path, str(damage), lanes, logged))
             except BaseException:
                 self._close_database()
                 raise
@@ -117,11 +151,18 @@ class Files:
             sqlite3.Error: The disk fails.
         """
         self._close_database()
-        self._report(mending.go_on(self._path, damage, known))
+        fresh = [each for row in known for each in self._shelf.all(row.stream)]
+        self._report(mending.go_on(self._path, damage, known, fresh))
+        self._shelf.clear()
         self._database = Database(self._path)
 
     def close(self) -> None:
         """Close everything."""
+        with contextlib.suppress(sqlite3.Error, Damaged):  # the sync log has it too
+            self.settle()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
         self._close_database()
         if self._guard >= 0:
             os.close(self._guard)
@@ -142,14 +183,127 @@ class Files:
         """
         self._sequence += 1
         path = self.directory / f"{lane.name}.{self._sequence:012d}.journal"
-        segment = Segment(path, stream=row.stream, length=self._settings.batch_bytes)
+        return Segment(path, stream=row.stream, length=self._settings.batch_bytes)
+
+    # --- the sync log, and the batches that only it has --------------------------------------
+
+    def write(self, records: list[synclog.Open], carry: Callable[[], list[synclog.Open]]) -> bool:
+        """Bring open records to the disk by the sync log; False, and they are not, if it cannot.
+
+        Args:
+            records: What is due.
+            carry: Returns all records that are open and in the log, with those that are due.
+        """
+        return self._write(synclog.Entry(records), carry)
+
+    def shelve(
+        self,
+        fresh: Sequence[tuple[LaneRow, BatchRow]],
+        records: list[synclog.Open],
+        carry: Callable[[], list[synclog.Open]],
+    ) -> bool:
+        """Bring sealed batches to the disk without the database, and what else is due.
+
+        The rows of their lanes then have their marks. See `write`.
+        """
+        batches = [synclog.Fresh(*msgspec.structs.astuple(batch)) for _, batch in fresh]
+        if not self._write(synclog.Entry(records, batches), carry):
+            return False
+        with self.lock:
+            for row, batch in fresh:
+                if not self._shelf.all(row.stream) and self.database.oldest(row) is None:
+                    row.floor = batch.first - 1
+                row.sealed, row.batches = batch.last, batch.batch
+                self._shelf.put(row, batch)
+        return True
+
+    def fresh_batch(self, row: LaneRow, records: Sequence[bytes]) -> BatchRow:
+        """Seal records into the next batch of a lane, which is not in the lane yet."""
+        first, last, number = row.sealed + 1, row.sealed + len(records), row.batches + 1
+        header = layout.Header(
+            schema=layout.SCHEMA,
+            stream=row.stream,
+            batch=number,
+            kind=row.kind,
+            first=first,
+            last=last,
+            count=len(records),
+        )
+        data = layout.encode(header, records, level=self._settings.zstd_level)
+        return BatchRow(row.stream, number, first, last, data)
+
+    def can_shelve(self, row: LaneRow) -> bool:
+        """Tell whether a lane's next batch may do without the database."""
+        return not self._shelf.is_full and not self.database.has_untold(row.stream)
+
+    def settle(self) -> None:
+        """Bring into the database what only the sync log has: it must know it before anything else.
+
+        Raises:
+            sqlite3.Error: The disk fails; nothing was changed.
+        """
+        rows = self._shelf.rows
+        if rows:
+            self.database.settle([(row, self._shelf.all(stream)) for stream, row in rows.items()])
+            self._shelf.clear()
+
+    def pending(self, row: LaneRow, *, after: int, limit: int) -> list[SealedBatch]:
+        """Return the oldest batches of a lane whose number is above `after`.
+
+        Raises:
+            Damaged: One of them is not what was sealed.
+        """
+        found: list[SealedBatch] = []
+        if after < self._shelf.base(row):
+            found = self.database.pending(row, after=after, limit=limit)
+        return found + self._shelf.pending(row, after=after, limit=limit - len(found))
+
+    def acknowledge(self, row: LaneRow, ranges: Sequence[tuple[int, int]]) -> Holding:
+        """Forget batches (first and last number of each range); return what that freed."""
+        base = self._shelf.base(row)
+        freed = self._shelf.acknowledge(row.stream, ranges)
+        gone = [synclog.Gone(row.stream, low, high) for low, high in ranges]
+        self._forgotten = [*self._forgotten, *gone][-_FORGOTTEN_MOST:]
+        if any(low <= base for low, _ in ranges):
+            self.settle()
+            more = self.database.acknowledge(row, ranges)
+            freed.batches += more.batches
+            freed.records += more.records
+            freed.bytes += more.bytes
+        elif freed.batches and self.database.oldest(row) is None:
+            waiting = self._shelf.all(row.stream)
+            row.floor = waiting[0].first - 1 if waiting else row.sealed
+        return freed
+
+    def evict_oldest(self, row: LaneRow) -> Holding:
+        """Drop a lane's oldest batch and note the loss; return what that freed."""
+        self.settle()
+        return self.database.evict_oldest(row)
+
+    def write_off(self, row: LaneRow, last: int, reason: layout.Reason) -> None:
+        """Note that the records up to `last` which are not sealed are lost."""
+        self.settle()
+        self.database.write_off(row, last, reason)
+
+    def _write(self, entry: synclog.Entry, carry: Callable[[], list[synclog.Open]]) -> bool:
+        assert self._log is not None
+        gone, self._forgotten = self._forgotten, []
         try:
-            salvage.sync_directory(self.directory)  # what is synced is of no use without a name
-        except OSError:
-            segment.close()
-            path.unlink(missing_ok=True)
-            raise
-        return segment
+            try:
+                self._log.write(msgspec.structs.replace(entry, gone=gone))
+            except synclog.Full:
+                with self.lock:
+                    self.settle()
+                self._log.turn(msgspec.structs.replace(entry, records=carry()))
+        except synclog.Full:
+            return False  # the half before stands, and the journals can be synced by themselves
+        except (OSError, sqlite3.Error, Damaged) as error:
+            self.log_error = f"{self._log_path}: {getattr(error, 'strerror', None) or error}"
+            return False
+        self.log_error = ""
+        return True
+
+    # --- sealing into the database -----------------------------------------------------------
 
     def seal(
         self, row: LaneRow, runs: Sequence[journal.Run], *, last: int
@@ -159,6 +313,7 @@ class Files:
         Raises:
             sqlite3.Error: The disk fails.
         """
+        self.settle()
         for run in runs:
             fresh = max(run.first, row.sealed + 1)
             for first, records in _cut(fresh, run.records[fresh - run.first :], self._settings):
@@ -198,7 +353,22 @@ class Files:
                 database.add_lane(lane.name, lane.kind, stream=secrets.token_hex(8))
         return database
 
-    def _take_over(self, database: Database, lanes: Sequence[Lane]) -> list[Found]:
+    def _adopt(self, database: Database, logged: Logged) -> None:
+        """Bring into the database the batches that the sync log has and it has not."""
+        for row in database.lanes():
+            waits: list[BatchRow] = []
+            for each in logged.batches.get(row.stream, []):
+                if each.batch <= row.batches:
+                    continue
+                if each.first > row.sealed + 1:
+                    database.settle([(row, waits)])
+                    waits = []
+                    database.write_off(row, each.first - 1, "damaged")
+                row.sealed, row.batches = each.last, each.batch
+                waits += [] if logged.is_gone(each) else [each]
+            database.settle([(row, waits)])
+
+    def _take_over(self, database: Database, lanes: Sequence[Lane], logged: Logged) -> list[Found]:
         """Bring the journals into the lanes, and find out what waits."""
         rows = {row.name: row for row in database.lanes()}
         segments: dict[str, list[Path]] = {name: [] for name in rows}
@@ -209,10 +379,10 @@ class Files:
                 segments[name].append(path)
         found: list[Found] = []
         for lane in lanes:
-            row = self._recover(rows.pop(lane.name), segments[lane.name])
+            row = self._recover(rows.pop(lane.name), segments[lane.name], logged)
             found.append(Found(lane, row, database.holding(row)))
         for name, row in rows.items():  # of another version or configuration
-            self._recover(row, segments[name])
+            self._recover(row, segments[name], logged)
         streams = {each.row.stream for each in found}
         for row in database.lanes():
             if row.stream not in streams:
@@ -228,23 +398,37 @@ class Files:
         at = next((i for i, each in enumerate(found) if each.lane.kind == row.kind), len(found))
         found.insert(at, Found(Lane(row.name, row.kind), row, holding))
 
-    def _recover(self, row: LaneRow, paths: Sequence[Path]) -> LaneRow:
-        """Seal what a crash left in the journals of a lane; return the lane as it goes on."""
-        for path in paths:
-            content = journal.parse(path.read_bytes())
+    def _recover(self, row: LaneRow, paths: Sequence[Path], logged: Logged) -> LaneRow:
+        """Seal what a crash left of a lane, and return the lane as it goes on.
+
+        What the sync log has fills up what the power left of the journals.
+        """
+        read = [(journal.parse(path.read_bytes()), path) for path in paths]
+        contents = [content for content, _ in read]
+        known = recovery.union(logged.records.get(row.name, {}), contents, row, self._mark)
+        base = recovery.ahead(contents, logged.records.get(row.name, {}), row)
+        for content, path in read:
             self.torn_bytes += content.torn_bytes
-            is_nobodys = not content.stream and row.sealed == 0
-            if is_nobodys or content.stream not in {row.stream, ""}:
-                runs = _renumbered(content, self._mark(content.stream), row.sealed + 1)
-            elif content.base > row.sealed:
-                row = self._restart(row, content.base)
-                runs = _renumbered(content, 0, 1)
-            else:
-                runs = content.runs
-            last = runs[-1].last if runs else row.sealed
-            for _ in self.seal(row, runs, last=last + content.damaged_tail):
-                pass
-            self.forget(path, content)
+            whole = recovery.fill(content, known, base, row)
+            row = self._seal_left(row, whole)
+            self.forget(path, whole)
+        for stream in list(known):
+            row = self._seal_left(row, journal.Content(stream, recovery.runs(known.pop(stream))))
+        return row
+
+    def _seal_left(self, row: LaneRow, content: journal.Content) -> LaneRow:
+        """Seal what was open of a lane; return the lane as it goes on."""
+        is_nobodys = not content.stream and row.sealed == 0
+        if is_nobodys or content.stream not in {row.stream, ""}:
+            runs = _renumbered(content, self._mark(content.stream), row.sealed + 1)
+        elif content.base > row.sealed:
+            row = self._restart(row, content.base)
+            runs = _renumbered(content, 0, 1)
+        else:
+            runs = content.runs
+        last = runs[-1].last if runs else row.sealed
+        for _ in self.seal(row, runs, last=last + content.damaged_tail):
+            pass
         return row
 
     def _mark(self, stream: str) -> int:
@@ -289,6 +473,17 @@ def _cut(
         size += len(record)
     if start < len(records):
         yield first + start, records[start:]
+
+
+def _begin_log(path: Path, *, after: int) -> SyncLog:
+    """Open the sync log, what it told being in the database by now."""
+    log = SyncLog(path, after=after)
+    try:
+        log.turn(synclog.Entry())
+    except OSError:
+        log.close()
+        raise
+    return log
 
 
 def _lock(directory: Path) -> int:

@@ -96,6 +96,25 @@ def parse(data: bytes) -> Content:
     return Content(stream, runs, base=base)
 
 
+def frames(data: bytes) -> tuple[int, list[bytes]]:
+    """Return what whole frames hold: the first one's number, and the records.
+
+    Raises:
+        ValueError: One of them does not hold.
+    """
+    records: list[bytes] = []
+    first, at = 0, 0
+    while at < len(data):
+        found = _frame_at(data, at)
+        if found is None:
+            raise ValueError(f"no frame at {at}")
+        number, record = found
+        first = first or number
+        records.append(record)
+        at += _FRAME.size + len(record)
+    return first, records
+
+
 def head(stream: str, base: int = 0) -> bytes:
     """Write the head of a segment."""
     text = MAGIC + stream.encode("ascii") + _NUMBER.pack(base)

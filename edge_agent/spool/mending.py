@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import closing
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,24 +19,31 @@ from edge_agent.spool import rows, salvage
 from edge_agent.spool.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from edge_agent.spool.lanes import Lane
+    from edge_agent.spool.recovery import Logged
     from edge_agent.spool.rows import BatchRow, LaneRow
 
 _CHUNK = 64
 
 
-def begin_new_streams(path: Path, damage: str, lanes: Sequence[Lane]) -> str:
+def begin_new_streams(path: Path, damage: str, lanes: Sequence[Lane], logged: Logged) -> str:
     """Save what can be saved under the streams that it had; each lane begins a new stream.
+
+    Args:
+        path: The damaged database.
+        damage: What is wrong with it.
+        lanes: That are configured.
+        logged: What the sync log has, that the database may not have been given.
 
     Raises:
         OSError: The disk fails; nothing was changed.
         sqlite3.Error: The disk fails; nothing was changed.
     """
     with salvage.Salvage(path) as old, closing(_new_database(path)) as new:
-        fresh = {
+        begun = {
             lane.name: new.add_lane(lane.name, lane.kind, stream=secrets.token_hex(8))
             for lane in lanes
         }
@@ -45,14 +53,19 @@ def begin_new_streams(path: Path, damage: str, lanes: Sequence[Lane]) -> str:
             former[row.stream] = msgspec.structs.replace(row, slot=mine.slot, name=mine.name)
             new.keep_lane(former[row.stream])
         known = set(former)
-        kept = _copy(new, old.batches(), former)
+        kept = _copy(new, chain(old.batches(), logged.waiting()), former)
+        for row in former.values():  # nothing that is in a batch is open
+            saved = [*kept.get(row.stream, []), *logged.batches.get(row.stream, [])]
+            row.sealed = max([row.sealed, *(each.last for each in saved)])
+            row.batches = max([row.batches, *(each.batch for each in saved)])
+            new.keep_lane(row)
         losses = [
             (
                 carrier.stream,
                 layout.Loss(loss.first, loss.last, loss.reason, loss.of or loss.carrier),
             )
             for loss in old.losses()
-            if (carrier := _successor(loss.carrier, old.lanes, fresh)) is not None
+            if (carrier := _successor(loss.carrier, old.lanes, begun)) is not None
         ]
         told: list[str] = []
         for stream, row in former.items():
@@ -61,7 +74,7 @@ def begin_new_streams(path: Path, damage: str, lanes: Sequence[Lane]) -> str:
                 spans = salvage.holes(row.floor, row.sealed, found)
             else:
                 spans = salvage.holes(found[0].first - 1, found[-1].last, found)
-            carrier = _successor(stream, old.lanes, fresh) or fresh[lanes[0].name]
+            carrier = _successor(stream, old.lanes, begun) or begun[lanes[0].name]
             losses += [
                 (carrier.stream, layout.Loss(first, last, "damaged", stream))
                 for first, last in spans
@@ -72,8 +85,14 @@ def begin_new_streams(path: Path, damage: str, lanes: Sequence[Lane]) -> str:
     return _exchange(path, damage, sum(map(len, kept.values())), told, unknown)
 
 
-def go_on(path: Path, damage: str, known: Sequence[LaneRow]) -> str:
+def go_on(path: Path, damage: str, known: Sequence[LaneRow], fresh: Sequence[BatchRow] = ()) -> str:
     """Save what can be saved while the lanes are known: what is gone is told in each stream.
+
+    Args:
+        path: The damaged database.
+        damage: What is wrong with it.
+        known: The lanes as they are.
+        fresh: Batches that it was not given yet.
 
     Raises:
         OSError: The disk fails; nothing was changed.
@@ -83,7 +102,8 @@ def go_on(path: Path, damage: str, known: Sequence[LaneRow]) -> str:
     after: list[LaneRow] = []
     with salvage.Salvage(path) as old, closing(_new_database(path)) as new:
         streams = {row.stream: row for row in known}
-        kept = _copy(new, (row for row in old.batches() if row.stream in streams), streams)
+        ours = (row for row in old.batches() if row.stream in streams)
+        kept = _copy(new, chain(ours, fresh), streams)
         losses = [
             (loss.carrier, layout.Loss(loss.first, loss.last, loss.reason, loss.of))
             for loss in old.losses()
@@ -118,11 +138,12 @@ def _successor(stream: str, old: dict[str, LaneRow], fresh: dict[str, LaneRow]) 
 
 def _copy(
     new: Database,
-    batches: Iterator[BatchRow],
+    batches: Iterable[BatchRow],
     lanes: dict[str, LaneRow],
 ) -> dict[str, list[BatchRow]]:
     """Copy batches; a stream without a lane gets one. Return what was copied, without the data."""
     kept: dict[str, list[BatchRow]] = {}
+    known: dict[str, set[int]] = {}
     chunk: list[BatchRow] = []
 
     def write() -> None:
@@ -137,13 +158,16 @@ def _copy(
             except WireError:
                 continue
             lanes[row.stream] = new.add_lane(f"{kind}~{row.stream[:8]}", kind, stream=row.stream)
-        if any(each.batch == row.batch for each in kept.get(row.stream, [])[-1:]):
+        if row.batch in known.setdefault(row.stream, set()):
             continue
+        known[row.stream].add(row.batch)
         chunk.append(row)
         kept.setdefault(row.stream, []).append(msgspec.structs.replace(row, data=b""))
         if len(chunk) >= _CHUNK:
             write()
     write()
+    for found in kept.values():
+        found.sort(key=lambda row: row.batch)
     return kept
 
 

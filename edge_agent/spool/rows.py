@@ -158,6 +158,8 @@ def guarded() -> Iterator[None]:
         if code in _DAMAGE:
             raise Damaged(str(error)) from error
         raise
+    except UnicodeDecodeError as error:  # SQLite's own words hold a name that damage has changed
+        raise Damaged("its layout cannot be read") from error
 
 
 def _verified(what: str, values: Sequence[Any]) -> Sequence[Any]:

@@ -16,18 +16,20 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edge_agent.spool import journal
+import msgspec
+
+from edge_agent.spool import journal, synclog
 from edge_agent.spool.ends import End
 from edge_agent.spool.files import Files
 from edge_agent.spool.lanes import Backlog, Damage, Lane, LaneStats, Stats
 from edge_agent.spool.ring import Ring
-from edge_agent.spool.rows import Damaged
+from edge_agent.spool.rows import BatchRow, Damaged
+from edge_agent.spool.segment import Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from edge_agent.spool.segment import Segment
     from edge_agent.spool.settings import SpoolSettings
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,25 @@ _DRAIN = 256
 _RETIRED_MOST = 8
 _DAMAGES = 8
 _OVER_BYTES = 2**20
+_LOG_BYTES = 128 * 2**10  # a segment that holds more is synced by itself: it wears no more for that
+_AGAIN_BYTES = 2**20
+
+
+class _Due(msgspec.Struct, frozen=True):
+    """What is to be synced of a segment, up to a size."""
+
+    end: End
+    segment: Segment
+    size: int
+    open: synclog.Open
+
+
+class _Fresh(msgspec.Struct, frozen=True):
+    """A batch of all that a retired segment holds."""
+
+    end: End
+    segment: Segment
+    batch: BatchRow
 
 
 class Sealing:
@@ -62,7 +83,7 @@ class Sealing:
         self.ring = Ring([lane.name for lane in lanes], settings.memory_bytes)
         self.ends = {lane.name: End(lane, settings) for lane in lanes}
         self.wake = threading.Event()
-        self.database_lock = threading.Lock()
+        self.sync_lock = threading.Lock()  # taken before the lock of the files, never after it
         self.error = ""
         self.damage = ""  # what is wrong with the database, until it is made anew
         self._directory = directory
@@ -117,7 +138,7 @@ class Sealing:
 
     def acknowledge(self, end: End, ranges: Sequence[tuple[int, int]]) -> int:
         """Forget batches; return how many were there. The database lock is held."""
-        freed = self.files.database.acknowledge(end.row, ranges)
+        freed = self.files.acknowledge(end.row, ranges)
         end.forget(freed)
         return freed.batches
 
@@ -134,7 +155,7 @@ class Sealing:
         """Tell how the spool stands."""
         lanes = {name: self._lane_stats(end) for name, end in tuple(self.ends.items())}
         waiting = sum(lane.in_memory for lane in lanes.values())
-        error = self.error
+        error = self.error or self.files.log_error
         if waiting:
             error = f"{error or 'disk does not work'}; {waiting} records wait in memory"
         return Stats(lanes, self._faults, error, self.files.torn_bytes, tuple(self._damages))
@@ -190,7 +211,7 @@ class Sealing:
             OSError: The disk fails.
             sqlite3.Error: The disk fails.
         """
-        with self.database_lock:
+        with self.files.lock:
             found = self.files.open(self._lanes)
         ends: dict[str, End] = {}
         for each in found:
@@ -223,7 +244,7 @@ class Sealing:
 
     def _rebuild(self) -> None:
         """Make the database anew; what was lost with the old one is told in each stream."""
-        with self.database_lock:
+        with self.files.lock:
             self.files.rebuild(self.damage, [end.row for end in self.ends.values()])
             for end in self.ends.values():
                 end.holding = self.files.database.holding(end.row)
@@ -233,27 +254,139 @@ class Sealing:
         now_ns = time.monotonic_ns()
         if not force and now_ns - self._synced_ns < self._settings.sync_ms * 900_000:
             return
-        for end in self.ends.values():
-            with end.syncing:
-                with end.lock:
-                    segments = [*end.retired, *([end.segment] if end.segment else [])]
-                try:
-                    for segment in segments:  # in order: a later record never without the earlier
-                        segment.sync()
-                except OSError as error:
-                    self.distrust(end, error)
-                    raise
+        self.sync(tuple(self.ends.values()))
         self._synced_ns = now_ns
+
+    def sync(self, ends: Sequence[End]) -> None:
+        """Bring what was appended to lanes to the disk. Any thread may call it.
+
+        Raises:
+            OSError: The disk did not take it; what it has of these lanes is not known.
+        """
+        with self.sync_lock:
+            due = [part for end in ends for part in self._due(end)]
+            if not due:
+                return
+            try:
+                if not self.files.write([part.open for part in due], self._carry):
+                    for part in due:
+                        part.segment.sync()
+            except OSError as error:
+                for part in due:
+                    self.distrust(part.end, error)
+                raise
+            for part in due:
+                part.segment.synced = part.size
+
+    def _due(self, end: End) -> list[_Due]:
+        """Return what the sync log is to have of a lane; sync by itself what is too large for it.
+
+        In order: a later record is never on the disk without the earlier.
+        """
+        segments = [(each, each.size) for each in end.segments()]
+        try:
+            if any(
+                each.is_doubtful or each.is_apart or size > _LOG_BYTES for each, size in segments
+            ):
+                for segment, _ in segments:
+                    segment.sync()
+                return []
+        except OSError as error:
+            self.distrust(end, error)
+            raise
+        return [
+            _Due(end, each, size, _open_of(end, each, each.synced, size))
+            for each, size in segments
+            if each.records and size != each.synced
+        ]
+
+    def _carry(self) -> list[synclog.Open]:
+        """Return all records that are open and not synced by themselves."""
+        return [
+            _open_of(end, each, 0, each.size)
+            for end in tuple(self.ends.values())
+            for each in end.segments()
+            if each.records and not each.is_apart and each.size <= _LOG_BYTES
+        ]
 
     def _seal_due(self, *, force: bool) -> bool:
         sealed = False
+        fresh: list[_Fresh] = []
         for end in self.ends.values():
             if (force or self._is_due(end)) and len(end.retired) < _RETIRED_MOST:
                 self._rotate(end)
+            made = self._fresh(end)
+            if made is not None:
+                fresh.append(made)
+                continue
             while end.retired:
                 self._seal_segment(end, end.retired[0])
                 sealed = True
-        return sealed
+        return self._shelve(fresh) or sealed
+
+    def _fresh(self, end: End) -> _Fresh | None:
+        """Make a small batch of what a lane has retired; None where the database must take it."""
+        if len(end.retired) != 1 or end.retired[0].size > _LOG_BYTES:
+            return None
+        segment, row = end.retired[0], end.row
+        content = journal.parse(segment.read())
+        if len(content.runs) != 1 or content.runs[0].first != row.sealed + 1:
+            return None
+        (run,) = content.runs
+        whole = run.last == segment.last and not content.damaged_tail and not content.torn_bytes
+        if not whole or len(run.records) > self._settings.batch_records:
+            return None
+        with self.files.lock:
+            if not self.files.can_shelve(row):
+                return None
+        return _Fresh(end, segment, self.files.fresh_batch(row, run.records))
+
+    def _shelve(self, fresh: Sequence[_Fresh]) -> bool:
+        """Bring small batches to the disk by the sync log, with what else is due, in one write."""
+        if not fresh:
+            return False
+        retired = {id(each.segment) for each in fresh}
+        with self.sync_lock:
+            due = [
+                part
+                for end in self.ends.values()
+                for part in self._due(end)
+                if id(part.segment) not in retired
+            ]
+            done = self.files.shelve(
+                [(each.end.row, each.batch) for each in fresh],
+                [part.open for part in due],
+                self._carry,
+            )
+            if done:
+                for part in due:
+                    part.segment.synced = part.size
+        for each in fresh:
+            if not done:
+                self._seal_segment(each.end, each.segment)
+                continue
+            with self.files.lock:
+                each.end.holding.batches += 1
+                each.end.holding.records += each.batch.last - each.batch.first + 1
+                each.end.holding.bytes += len(each.batch.data)
+            self._use_again(each.end, each.segment)
+        return True
+
+    def _use_again(self, end: End, segment: Segment) -> None:
+        """Make the lane's spare of a segment that is sealed, or delete it."""
+        with self.sync_lock, end.lock:
+            end.retired.remove(segment)
+        if end.spare is None and not segment.is_doubtful and segment.size <= _AGAIN_BYTES:
+            try:
+                segment.renew()
+            except OSError:
+                segment.is_doubtful = True
+            else:
+                with end.lock:
+                    end.spare = segment
+                return
+        segment.path.unlink(missing_ok=True)
+        segment.close()
 
     def _is_due(self, end: End) -> bool:
         segment = end.segment
@@ -275,7 +408,6 @@ class Sealing:
             end.retired.append(end.segment)
             end.segment, end.spare = end.spare, None
             self._begin(end)
-        end.spare = self.files.new_segment(end.lane, end.row)
 
     def _begin(self, end: End) -> None:
         """Write into the head of a lane's segment where it begins. The lane's lock is held."""
@@ -289,7 +421,7 @@ class Sealing:
     def _seal_segment(self, end: End, segment: Segment) -> None:
         """Seal the oldest retired segment, then delete it."""
         content = journal.parse(segment.read())
-        with self.database_lock:
+        with self.files.lock:
             before = end.row.damaged
             for batch in self.files.seal(end.row, content.runs, last=segment.last):
                 end.holding.batches += 1
@@ -297,10 +429,10 @@ class Sealing:
                 end.holding.bytes += len(batch.data)
         if end.row.damaged > before:
             log.error("%d records of lane %s are damaged", end.row.damaged - before, end.lane.name)
-        self.files.forget(segment.path, content)
-        with end.syncing, end.lock:
-            end.retired.remove(segment)
-            segment.close()
+        if content.is_damaged:
+            self.files.forget(segment.path, content)
+            segment.is_doubtful = True
+        self._use_again(end, segment)
 
     def _evict(self) -> None:
         """Bring the spool under its quota: the oldest batches of the least important lane.
@@ -310,8 +442,8 @@ class Sealing:
         quota = self._settings.quota_bytes
         for end in reversed(self.ends.values()):
             while self.backlog().bytes > quota and end.holding.batches:
-                with self.database_lock:
-                    freed = self.files.database.evict_oldest(end.row)
+                with self.files.lock:
+                    freed = self.files.evict_oldest(end.row)
                     end.forget(freed)
                 log.warning(
                     "spool is over its quota: %d records of lane %s evicted",
@@ -353,7 +485,7 @@ class Sealing:
                     end.next_number += 1
                     written += 1
                 if records:
-                    end.segment.sync()
+                    self.sync([end])
             finally:
                 if dropped or written < len(records):
                     self.ring.put_back(name, dropped, records[written:])
@@ -364,9 +496,19 @@ class Sealing:
         while end.retired:
             self._seal_segment(end, end.retired[0])
         last = end.row.sealed + dropped
-        with self.database_lock:
-            self.files.database.write_off(end.row, last, "dropped")
+        with self.files.lock:
+            self.files.write_off(end.row, last, "dropped")
         log.error("%d records of lane %s found no room in memory", dropped, end.lane.name)
         with end.lock:
             end.next_number = last + 1
             self._begin(end)
+
+
+def _goes_apart(segment: Segment, size: int) -> bool:
+    return segment.is_apart or segment.is_doubtful or size > _LOG_BYTES
+
+
+def _open_of(end: End, segment: Segment, start: int, size: int) -> synclog.Open:
+    """Return what a segment holds between two ends."""
+    first, records = segment.frames(start, size)
+    return synclog.Open(end.lane.name, end.row.stream, first, records)

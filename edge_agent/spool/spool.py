@@ -1,4 +1,7 @@
-"""The spool: journals for the open batches, SQLite for the sealed ones, memory while no disk works.
+"""The spool: journals for open batches, SQLite for sealed ones, memory while no disk works.
+
+Journals outlive the process; the power they outlive by the sync log, where small batches wait too
+for as long as their acknowledgement may come at once.
 
 Invariants, each held by a test of its name in tests/unit/spool/test_spool.py:
 
@@ -7,9 +10,9 @@ Invariants, each held by a test of its name in tests/unit/spool/test_spool.py:
 2. *numbers have no holes*: records and batches of a stream are numbered 1, 2, 3, ...; what waits in
    memory has no number yet; what was lost to damage, quota or a full memory has a notice.
 3. *sealed once*: a record's number is at most the lane's `sealed` mark exactly if it is in a batch.
-   Batch and mark are committed together, and recovery skips what the mark covers.
-4. *a segment goes last*: a segment file is deleted only after every record in it is sealed. Between
-   commit and deletion both copies stand, and 3 tells which counts.
+   Batch and mark are written together, and recovery skips what the mark covers.
+4. *a segment goes last*: a segment is emptied or deleted only after every record in it is sealed,
+   on the disk. Until then both copies stand, and 3 tells which counts.
 5. *a segment holds one stream's records in order*: its successor begins where it ended. What waits
    in memory follows what is in the journal, and later records wait behind it.
 6. *the path waits for nobody*: `append` shares with the sealing thread a lock that is held for
@@ -113,27 +116,30 @@ class Spool:
         sealing = self._sealing
         end = sealing.ends[lane]
         with end.lock:
-            segment = end.segment
-            if segment is not None and not end.waits:
-                number = end.next_number
-                try:
-                    segment.write(number, record)
-                except OSError as error:
-                    self._fail(end, error)
-                else:
-                    end.next_number = number + 1
-                    if segment.records >= end.seal_at_records or segment.size >= end.seal_at_bytes:
-                        sealing.wake.set()
-                    if self._sync_each:
-                        return self._synced(end, number)
-                    return number
-            if self._settings.memory_bytes == 0:
-                raise SpoolError(
-                    f"spool {self._directory}: record not kept: {sealing.error}; free the disk or "
-                    "make it writable"
-                )
-            sealing.ring.put(lane, record)
-        return 0
+            number = self._write(end, record)
+            if not number:
+                if self._settings.memory_bytes == 0:
+                    raise SpoolError(
+                        f"spool {self._directory}: record not kept: {sealing.error}; free the disk "
+                        "or make it writable"
+                    )
+                sealing.ring.put(lane, record)
+        return self._synced(end, number) if number and self._sync_each else number
+
+    def _write(self, end: End, record: bytes) -> int:
+        """Write a record to its lane's journal and return its number; 0 if the disk took it not."""
+        segment, number = end.segment, end.next_number
+        if segment is None or end.waits:
+            return 0
+        try:
+            segment.write(number, record)
+        except OSError as error:
+            self._fail(end, error)
+            return 0
+        end.next_number = number + 1
+        if segment.records >= end.seal_at_records or segment.size >= end.seal_at_bytes:
+            self._sealing.wake.set()
+        return number
 
     def _fail(self, end: End, error: OSError) -> None:
         """Let this record and those after it wait for the disk; the thread tries it again."""
@@ -144,11 +150,9 @@ class Spool:
 
     def _synced(self, end: End, number: int) -> int:
         """Sync the record just written; without that its number is not vouched for."""
-        assert end.segment is not None
         try:
-            end.segment.sync()
-        except OSError as error:
-            self._sealing.distrust(end, error)
+            self._sealing.sync([end])
+        except (OSError, sqlite3.Error):
             return 0
         return number
 
@@ -161,16 +165,11 @@ class Spool:
             SpoolError: The disk did not take it: it waits in memory, or only the kernel has it.
         """
         end = self._sealing.ends[lane]
-        with end.syncing:
-            with end.lock:
-                segments = [*end.retired, *([end.segment] if end.segment else [])]
-                waits = end.waits
-            try:
-                for segment in segments:
-                    segment.sync()
-            except OSError as error:
-                self._sealing.distrust(end, error)
-                waits = True
+        waits = end.waits
+        try:
+            self._sealing.sync([end])
+        except (OSError, sqlite3.Error):
+            waits = True
         if waits:
             raise SpoolError(
                 f"spool {self._directory}: lane {lane} is not synced: {self._sealing.error}"
@@ -196,7 +195,7 @@ class Spool:
     def pending(self, lane: str, *, after: int = 0, limit: int = 16) -> list[SealedBatch]:
         """Return the oldest sealed batches of a lane whose number is above `after`."""
         return self._ask(
-            lambda: self._sealing.files.database.pending(
+            lambda: self._sealing.files.pending(
                 self._sealing.ends[lane].row, after=after, limit=limit
             ),
             [],
@@ -216,7 +215,7 @@ class Spool:
 
     def _ask(self, question: Callable[[], _Answer], nothing: _Answer) -> _Answer:
         """Ask the database; while there is none, or a damaged one, the answer is `nothing`."""
-        with self._sealing.database_lock:
+        with self._sealing.files.lock:
             if not self._sealing.files.is_open or self._sealing.damage:
                 return nothing
             try:

@@ -1,7 +1,7 @@
 """What one record costs: on the path of a part beside an INSERT, and in bytes that reach a disk.
 
 python -m tests.bench.append [--rate 300] [--records 3000] [--directory DIR]
-python -m tests.bench.append --wear [--records 300]     (root: a loop device with ext4)
+python -m tests.bench.append --wear [--records 900]     (root: a loop device with ext4)
 """
 
 from __future__ import annotations
@@ -24,26 +24,46 @@ from tests.rigs.disk import Disk, missing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_WEARS = (
+    ("defaults", 200, 2000),
+    ("commit=60", 200, 2000),
+    ("defaults", 1000, 2000),
+    ("commit=60", 1000, 2000),
+)
+"""Mount options of the file system, and settings."""
+
 
 def inspection(index: int, draw: random.Random) -> bytes:
     """Write a record as long and as varied as a real one."""
+    due_us = index * 100_000 + draw.randrange(100)
     return msgspec.json.encode(
         {
             "station": "line1",
             "sequence": index,
-            "part": f"p{index:08d}",
-            "time": f"2026-05-01T06:00:{index % 60:02d}.123Z",
-            "wall_ns": 1_777_615_200_123_456_789 + index * 100_000_000 + draw.randrange(10**6),
-            "mono_ns": 123_456_789_012 + index * 100_000_000 + draw.randrange(10**6),
-            "boot": "0123456789abcdef0123456789abcdef",
-            "verdict": draw.choice(["ok"] * 9 + ["ng"]),
-            "scores": {"anomaly": round(draw.random(), 4)},
-            "thresholds": {"ng": 0.7, "review": 0.6},
-            "bundle": "line1-1.0.0",
-            "model": "0123456789ab",
+            "part": f"1-{index:06d}",
+            "time": f"2026-05-01T06:{index // 600 % 60:02d}:{index // 10 % 60:02d}.{index % 10}13Z",
+            "wall_ns": 1_777_615_200_123_456_000 + due_us * 1000,
+            "mono_ns": 26_109_008_532_000 + due_us * 1000,
+            "boot": "2225602a3c684fe38f32a7106087e6d9",
+            "verdict": "ng" if index % 10 == 9 else "ok",
+            "scores": {"anomaly": round(0.8 + draw.random() / 5, 4)},
+            "thresholds": {"anomaly": {"review": 1.1252, "ng": 1.1466}},
+            "bundle": "simulated-line 1",
+            "model": "653aebb175bc",
             "engine": "onnx",
-            "lighting": {"state": "normal", "level": round(120 + draw.random(), 2)},
-            "latency_us": {"queue": draw.randrange(99), "inference": draw.randrange(9000, 11000)},
+            "lighting": {
+                "state": "normal",
+                "excess": round(draw.random() / 50, 3),
+                "baseline": "f208a38e0acd",
+                "statistics": {"level": round(draw.gauss(0, 0.2), 3)},
+            },
+            "latency_us": {
+                "queue": draw.randrange(4, 9),
+                "lighting": draw.randrange(450, 550),
+                "preprocess": draw.randrange(180, 220),
+                "inference": draw.randrange(5600, 6000),
+                "total": draw.randrange(6400, 6900),
+            },
         }
     )
 
@@ -63,7 +83,9 @@ def measure(keep: Callable[[bytes], object], records: list[bytes], rate: float) 
     return f"p50 {took_us[len(took_us) // 2]:.1f} us, p99 {p99:.1f} us, worst {took_us[-1]:.0f} us"
 
 
-def wear(records: list[bytes], settings: SpoolSettings) -> tuple[float, float]:
+def wear(
+    records: list[bytes], settings: SpoolSettings, options: str = "defaults"
+) -> tuple[float, float]:
     """Append at ten records a second, acknowledged as they are sealed.
 
     Returns:
@@ -71,6 +93,8 @@ def wear(records: list[bytes], settings: SpoolSettings) -> tuple[float, float]:
     """
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="edge-wear-") as folder:
         disk = Disk(Path(folder))
+        disk.unmount()
+        disk.mount(options=f"errors=continue,{options}")
         try:
             spool = Spool(disk.root / "spool", LANES, settings)
             spool.append(OK, records[0])
@@ -110,12 +134,13 @@ def main() -> None:
         lacking = missing()
         if lacking:
             parser.error(lacking)
-        for sync_ms, age_ms in ((200, 2000), (1000, 2000), (1000, 10_000), (5000, 10_000)):
+        for mount, sync_ms, age_ms in _WEARS:
             settings = SpoolSettings(sync_ms=sync_ms, batch_age_ms=age_ms)
-            process, device = wear(records, settings)
+            process, device = wear(records, settings, mount)
             print(  # noqa: T201 - its result
-                f"sync_ms {sync_ms:5}, batch_age_ms {age_ms:6}: {device:6.0f} bytes a record reach "
-                f"the device ({process:.0f} from the process)"
+                f"{mount:>9}, sync_ms {sync_ms:5}, batch_age_ms {age_ms:6}: {device:6.0f} bytes a "
+                f"record reach the device ({process:.0f} from the process)",
+                flush=True,
             )
         return
     measure_path(records, options.rate, options.directory)

@@ -11,9 +11,11 @@ import pytest
 from edge_agent.errors import SpoolError
 from edge_agent.spool import batch
 from edge_agent.spool.database import Database
+from edge_agent.spool.files import Files
 from edge_agent.spool.segment import Segment
 from edge_agent.spool.settings import SpoolSettings
 from edge_agent.spool.spool import Lane, Spool
+from edge_agent.spool.synclog import SyncLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,7 @@ def fails(*_: object, **__: object) -> None:
 
 def test_never_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(tmp_path, (Lane("ok", "ok", urgent=True),), QUIET)
+    monkeypatch.setattr(Files, "can_shelve", lambda *_: False)
     monkeypatch.setattr(Database, "seal", fails)
     spool.append("ok", b"a")
     eventually(lambda: spool.stats().faults > 0)
@@ -82,12 +85,13 @@ def test_the_disk_is_bounded_even_while_nothing_can_be_sealed(
 def test_what_failed_to_sync_is_not_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: Segment) -> None:
+    def broken(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     spool = Spool(tmp_path, (Lane("alarms", "alarms"),), SpoolSettings(sync_ms=60_000))
     assert spool.append("alarms", b"a") == 1
     first = spool._sealing.ends["alarms"].segment
+    monkeypatch.setattr(SyncLog, "write", broken)
     monkeypatch.setattr(Segment, "sync", broken)
     with pytest.raises(SpoolError, match="not synced: Input/output error"):
         spool.sync("alarms")
@@ -101,6 +105,30 @@ def test_what_failed_to_sync_is_not_trusted(
     spool.flush()
     kept = [line for each in spool.pending("alarms") for line in batch.decode(each.data)[1]]
     assert kept == [b"a", b"b"]
+    spool.close()
+
+
+def test_without_the_sync_log_all_goes_on_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    spool = Spool(tmp_path, (Lane("alarms", "alarms"),), QUIET)
+    monkeypatch.setattr(SyncLog, "write", broken)
+    assert spool.append("alarms", b"a") == 1
+    spool.sync("alarms")
+    assert "sync.log: Input/output error" in spool.stats().error
+    segment = spool._sealing.ends["alarms"].segment
+    assert segment is not None
+    assert segment.synced == segment.size
+    spool.flush()
+    assert [each.batch for each in spool.pending("alarms")] == [1]
+    monkeypatch.undo()
+    assert spool.append("alarms", b"b") == 2
+    spool.flush()
+    assert spool.stats().error == ""
+    assert [each.batch for each in spool.pending("alarms")] == [1, 2]
     spool.close()
 
 
