@@ -184,7 +184,7 @@ class Ingest:
         item = came if isinstance(came, Rejected) else self._read(came)
         if isinstance(item, Delivery):
             group.deliveries.append(item)
-            return sum(len(row["record"]) for row in item.rows)
+            return item.size
         if isinstance(item, BirthSeen):
             group.births.append(item)
         else:

@@ -28,6 +28,9 @@ class Entry(msgspec.Struct, frozen=True):
         stream: The stream of the device's spool.
         number: Its number in the stream.
         received: When the collector took it in, ISO 8601.
+        happened: When it happened, by the collector's clock, ISO 8601; empty where only the device
+            knows, whose wall clock may be wrong.
+        mark: `late`, `historical` (of an earlier boot than the one that sent it), or empty.
         record: What the device wrote.
     """
 
@@ -37,6 +40,8 @@ class Entry(msgspec.Struct, frozen=True):
     number: int
     received: str
     record: dict[str, Any]
+    happened: str = ""
+    mark: str = ""
 
     def as_json(self) -> bytes:
         """Write it as one line: the record's own keys, with where it came from before them."""
@@ -45,7 +50,10 @@ class Entry(msgspec.Struct, frozen=True):
             "stream": self.stream,
             "number": self.number,
             "received": self.received,
+            "happened": self.happened,
+            "mark": self.mark,
         }
+        origin = {key: value for key, value in origin.items() if value != ""}
         return msgspec.json.encode(origin | self.record)
 
 
@@ -220,6 +228,8 @@ def _entries(table: Table) -> Select[Any]:
         columns.number,
         columns.received_ns,
         columns.record,
+        columns.happened_ns,
+        columns.mark,
     )
 
 
@@ -231,6 +241,8 @@ def _entry(row: Row[Any]) -> Entry:
         row.number,
         iso(row.received_ns),
         _record(row.record),
+        "" if row.happened_ns is None else iso(row.happened_ns),
+        row.mark or "",
     )
 
 

@@ -10,6 +10,9 @@ import msgspec
 from edge_agent.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_agent.collector.gaps import Gap
     from edge_agent.collector.messages import BirthSeen, Delivery, Rejected
     from edge_agent.collector.settings import StoreSettings
 
@@ -39,6 +42,28 @@ class Store(Protocol):
         Raises:
             StoreUnavailable: Nothing was stored; the same call may work later.
             StoreError: Nothing was stored, and the same call will fail again.
+        """
+
+    def sweep(self, now_ns: int) -> list[Gap]:
+        """Look for gaps in the streams; return those that are to be asked for now.
+
+        Raises:
+            StoreUnavailable: Nothing was noted; the same call may work later.
+        """
+
+    def gone(
+        self, device: str, stream: str, batches: Sequence[tuple[int, int]], now_ns: int
+    ) -> None:
+        """Note that a device has batches no more.
+
+        Args:
+            device: Who said so.
+            stream: The stream of its spool.
+            batches: First and last number of each range.
+            now_ns: Wall time of the collector.
+
+        Raises:
+            StoreUnavailable: Nothing was noted; the same call may work later.
         """
 
     def close(self) -> None:

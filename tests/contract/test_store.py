@@ -14,7 +14,7 @@ from edge_agent.collector.messages import BirthSeen, Delivery, Rejected
 from edge_agent.collector.reading import Reader
 from edge_agent.collector.settings import StoreSettings
 from edge_agent.collector.store import Group, Outcome, Store, StoreUnavailable, open_store
-from edge_agent.collector.stores import sqlite
+from edge_agent.collector.stores import writing
 from edge_agent.errors import StoreError
 from edge_agent.spool.batch import Loss
 from tests.unit.collector import arrivals
@@ -140,7 +140,7 @@ def test_the_quarantine_counts_what_comes_again(store: Store, url: str) -> None:
 
 def test_a_group_is_stored_whole_or_not_at_all(store: Store, reader: Reader) -> None:
     batch = group(sealed(1, [inspection(1)]), sealed(2, [inspection(2)], first=2))
-    batch.deliveries[1].rows[0]["score"] = object()  # what a driver cannot store
+    batch.deliveries[1].columns["score"][0] = object()  # what a driver cannot store
     with pytest.raises(StoreError) as caught:
         store.commit(batch)
     assert not isinstance(caught.value, StoreUnavailable)
@@ -186,8 +186,8 @@ def test_a_missing_store_is_one_clear_line(tmp_path: Path) -> None:
 def test_the_quarantine_is_bounded_and_keeps_the_newest(
     store: Store, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "_KEPT_ROWS", 5)
-    monkeypatch.setattr(sqlite, "_KEPT_BYTES", 400)
+    monkeypatch.setattr(writing, "KEPT_ROWS", 5)
+    monkeypatch.setattr(writing, "KEPT_BYTES", 400)
     for number in range(20):
         bad = group(b"x" * 100 + b"%d" % number).rejects[0]
         came = msgspec.structs.replace(bad.arrival, received_ns=number)

@@ -24,8 +24,10 @@ from tests.unit.collector import poison
 from tests.unit.collector.arrivals import birth, inspection, sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from edge_agent.collector.gaps import Gap
 
 pytestmark = pytest.mark.broker
 
@@ -49,6 +51,14 @@ class Flaky:
             raise StoreError("cannot be stored")
         self.commits += 1
         return self.store.commit(group)
+
+    def sweep(self, now_ns: int) -> list[Gap]:
+        return self.store.sweep(now_ns)
+
+    def gone(
+        self, device: str, stream: str, batches: Sequence[tuple[int, int]], now_ns: int
+    ) -> None:
+        self.store.gone(device, stream, batches, now_ns)
 
     def close(self) -> None:
         self.store.close()
