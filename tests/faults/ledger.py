@@ -1,0 +1,272 @@
+"""The account at the end of a fault test: what sources made against what the database holds.
+
+The database is read with plain SQL, as an auditor would, and not through the collector's code. A
+record is known by its source (device, life, index), which it carries, and not by its number: so a
+number that was given twice shows as well as a record that came twice.
+
+What each word of the account means stands at `Account`. Nothing here starts or stops anything.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from collections import Counter, defaultdict
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+SLACK_MS = 100
+"""A commit that is under way when a sync is due, on a machine that does other things too."""
+
+_STORED, _NOTICED = 1, 2
+_SAMPLES = 5
+_KINDS = {"inspections": "part", "alarms": "text"}
+
+
+class Life:
+    """What one life of a device told: a source from its start until it was ended.
+
+    Args:
+        device: Its name.
+        number: Counts the lives of the device.
+        sync_ms: Of its spool: what a power cut may take.
+
+    Attributes:
+        lanes: First letter of the lane of each record, in the order in which they were made.
+        numbers: The number that `append` gave; 0 for a record that waits in memory.
+        at_ns: When it was told, by the monotonic clock.
+        cut_ns: When its power was cut; 0 if it was not.
+        left: How many records it could not deliver in the end; None if it did not get that far.
+    """
+
+    def __init__(self, device: str, number: int, *, sync_ms: int) -> None:
+        self.device = device
+        self.number = number
+        self.lanes = bytearray()
+        self.numbers = array("q")
+        self.at_ns = array("q")
+        self.cut_ns = 0
+        self.left: int | None = None
+        self._sync_ms = sync_ms
+
+    def hear(self, line: bytes) -> None:
+        """Take a line that the device told."""
+        first, *rest = line.split()
+        if first == b"left":
+            self.left = int(rest[0])
+            return
+        number, index, at_ns = map(int, rest)
+        self.lanes += first
+        self.numbers.append(number)
+        self.at_ns.append(at_ns)
+        assert index == len(self.numbers), "a line is missing"
+
+    def safe_until_ns(self) -> int:
+        """Return from when on a power cut may have taken what was told."""
+        if not self.cut_ns:
+            return 2**63 - 1
+        slack_ms = self._sync_ms + SLACK_MS if self._sync_ms else 0
+        return self.cut_ns - slack_ms * 1_000_000
+
+
+class Account(msgspec.Struct, kw_only=True):
+    """What became of what was made.
+
+    Attributes:
+        made: Records of which a source told.
+        stored: Rows in the database.
+        lost: Made, with a number, not stored, and no notice says so.
+        doubled: Stored more than once.
+        misplaced: Stored under another number than the source was given.
+        strangers: Stored, but no source told of them: cut off between `append` and the word.
+        holes: Numbers that a stream has neither as a record nor in a notice.
+        noticed: Numbers that notices say are gone.
+        false_notices: Noticed, but stored (not where a notice says `damaged`: it may).
+        unnumbered: Made without a number (no disk took them) and not stored.
+        cut: Made in the last moments before a power cut and not stored.
+        disordered: Records of an earlier monotonic time than the one before, in a stream and boot.
+        quarantined: Messages in quarantine.
+        rows_of_batches: Rows that there must be by the batches that the store knows.
+        samples: Some of what is wrong, in words.
+    """
+
+    made: int = 0
+    stored: int = 0
+    lost: int = 0
+    doubled: int = 0
+    misplaced: int = 0
+    strangers: int = 0
+    holes: int = 0
+    noticed: int = 0
+    false_notices: int = 0
+    unnumbered: int = 0
+    cut: int = 0
+    disordered: int = 0
+    quarantined: int = 0
+    rows_of_batches: int = 0
+    samples: list[str] = []
+
+    def wrong(self, text: str) -> None:
+        """Keep an example of what is wrong."""
+        if len(self.samples) < _SAMPLES:
+            self.samples = [*self.samples, text]
+
+    def check(self, *, lives: int, noticed: int = 0, damaged: int = 0) -> None:
+        """Raise where anything is not as promised.
+
+        Args:
+            lives: How many lives the devices had: each may have kept one record that it could not
+                tell of any more.
+            noticed: How many records may be gone, with a notice.
+            damaged: How many records may have got another number: what was still open in a spool
+                that was found damaged goes into a new stream.
+
+        Raises:
+            AssertionError: With the whole account.
+        """
+        bad = self.lost or self.doubled or self.holes or self.false_notices or self.disordered
+        bad = bad or self.quarantined or self.stored != self.rows_of_batches
+        assert not bad, self
+        assert self.strangers <= lives, self
+        assert self.noticed <= noticed, self
+        assert self.misplaced <= damaged, self
+
+
+class _Stream:
+    """The numbers of one stream, and what is known of each."""
+
+    def __init__(self) -> None:
+        self.seen = bytearray(1)
+        self.lane = 0
+
+    def mark(self, first: int, last: int, what: int) -> int:
+        """Mark numbers; return how many were marked so before."""
+        self.seen.extend(bytes(max(0, last + 1 - len(self.seen))))
+        before = 0
+        for number in range(first, last + 1):
+            before += bool(self.seen[number] & what)
+            self.seen[number] |= what
+        return before
+
+
+class _Books:
+    """What the database holds, by source and by stream."""
+
+    def __init__(self, lives: Iterable[Life], account: Account) -> None:
+        self.lives = {(life.device, life.number): life for life in lives}
+        self.found = {key: array("q", bytes(8 * len(life.numbers))) for key, life in self.items()}
+        self.streams: dict[tuple[str, str], _Stream] = defaultdict(_Stream)
+        self.account = account
+
+    def items(self) -> Iterable[tuple[tuple[str, int], Life]]:
+        """Return the lives by device and number."""
+        return self.lives.items()
+
+    def enter(self, device: str, stream: str, number: int, source: str) -> None:
+        """Enter a row."""
+        account = self.account
+        account.stored += 1
+        page = self.streams[device, stream]
+        if page.mark(number, number, _STORED):
+            account.doubled += 1
+            account.wrong(f"number {number} of {device}/{stream} is there twice")
+        life, _, index = source.partition("-")
+        key, place = (device, int(life)), int(index) - 1
+        if key not in self.found or place >= len(self.found[key]):
+            account.strangers += 1
+            return
+        if self.found[key][place]:
+            account.doubled += 1
+            account.wrong(f"{source} of {device} is {self.found[key][place]} and {number}")
+        self.found[key][place] = number
+        page.lane = self.lives[key].lanes[place]
+
+    def notice(self, device: str, stream: str, span: tuple[int, int], reason: str) -> None:
+        """Enter a loss notice."""
+        page = self.streams[device, stream]
+        page.mark(*span, _NOTICED)
+        stored = sum(page.seen[number] & _STORED for number in range(span[0], span[1] + 1))
+        if stored and reason != "damaged":
+            self.account.false_notices += stored
+            self.account.wrong(f"{reason} {span} of {device}/{stream}: {stored} are stored")
+
+    def close(self) -> None:
+        """Settle streams and lives."""
+        noticed: dict[tuple[str, int], set[int]] = defaultdict(set)
+        for (device, stream), page in self.streams.items():
+            counts = Counter(page.seen[1:])
+            self.account.holes += counts[0]
+            self.account.noticed += counts[_NOTICED]
+            if counts[0]:
+                self.account.wrong(f"{device}/{stream} has {counts[0]} holes")
+            if counts[_NOTICED]:
+                gone = {n for n, what in enumerate(page.seen) if what == _NOTICED}
+                noticed[device, page.lane] |= gone
+        for key, life in self.items():
+            self._settle(life, self.found[key], noticed)
+
+    def _settle(
+        self, life: Life, found: array[int], noticed: Mapping[tuple[str, int], set[int]]
+    ) -> None:
+        account, safe_ns = self.account, life.safe_until_ns()
+        account.made += len(life.numbers)
+        for place, (number, kept) in enumerate(zip(life.numbers, found, strict=True)):
+            if number == kept:
+                account.unnumbered += not number and life.at_ns[place] < safe_ns
+                account.cut += not number and life.at_ns[place] >= safe_ns
+                continue
+            if not kept:
+                if life.at_ns[place] >= safe_ns:
+                    account.cut += 1
+                elif number not in noticed.get((life.device, life.lanes[place]), ()):
+                    account.lost += 1
+                    lane = chr(life.lanes[place])
+                    account.wrong(
+                        f"{life.number}-{place + 1} of {life.device} ({lane} {number}) is lost"
+                    )
+            elif number and life.at_ns[place] < safe_ns:
+                account.misplaced += 1
+                account.wrong(f"{life.number}-{place + 1} of {life.device}: {number}, not {kept}")
+
+
+def settle(url: str, lives: Iterable[Life]) -> Account:
+    """Hold what was made against what a database holds.
+
+    Args:
+        url: Of the store, as in collector.toml.
+        lives: Of all devices.
+    """
+    account = Account()
+    books = _Books(lives, account)
+    for table, source in _KINDS.items():
+        query = f"SELECT device, stream, number, {source}, boot, mono_ns FROM {table} "
+        before: tuple[Any, ...] = ()
+        for row in fetch(url, query + "ORDER BY device, stream, number"):
+            device, stream, number, origin, boot, mono_ns = row
+            books.enter(device, stream, number, origin)
+            if before and before[:3] == (device, stream, boot) and before[3] > mono_ns:
+                account.disordered += 1
+                account.wrong(f"{origin} of {device} is out of order")
+            before = (device, stream, boot, mono_ns)
+    for device, stream, first, last, reason in fetch(
+        url, "SELECT device, stream, first, last, reason FROM losses"
+    ):
+        books.notice(device, stream, (first, last), reason)
+    books.close()
+    for reason, times in fetch(url, "SELECT reason, count(*) FROM quarantine GROUP BY reason"):
+        account.quarantined += times
+        account.wrong(f"quarantine: {reason} ({times})")
+    (rows,) = fetch(url, "SELECT coalesce(sum(last - first + 1), 0) FROM batches")
+    account.rows_of_batches = int(rows[0])
+    return account
+
+
+def fetch(url: str, query: str) -> Iterator[tuple[Any, ...]]:
+    """Read rows of a store, whatever database it is."""
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
+        yield from database.execute(query)
