@@ -40,6 +40,7 @@ class Batch(msgspec.Struct, frozen=True):
 class Lane(msgspec.Struct, frozen=True):
     name: str
     urgent: bool
+    share: float = 1.0
 
 
 class Source:
@@ -50,6 +51,7 @@ class Source:
         self.batches = {"slow": [Batch(n, "slow", "a1") for n in range(1, 6)], "quick": []}
         self.acknowledged: list[tuple[str, list[tuple[int, int]]]] = []
         self.broken = False
+        self.is_readable = True
 
     def pending(self, lane: str, *, after: int, limit: int) -> Sequence[Batch]:
         if self.broken:
