@@ -19,7 +19,6 @@ from enum import StrEnum
 
 import msgspec
 
-GRACE_S = 30.0
 _PAUSE_S = 60
 _PAUSE_MAX_S = 3600
 _SECOND_NS = 1_000_000_000

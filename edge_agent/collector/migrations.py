@@ -31,6 +31,7 @@ SQLITE: Steps = {
         *_DATED,
         "CREATE INDEX inspections_received ON inspections (received_ns)",
         "CREATE INDEX health_received ON health (received_ns)",
+        "CREATE INDEX losses_stream ON losses (device, stream, last)",
         (
             "CREATE TABLE streams (device TEXT NOT NULL, stream TEXT NOT NULL, kind TEXT NOT NULL, "
             "complete_to BIGINT NOT NULL, first_ns BIGINT NOT NULL, last_ns BIGINT NOT NULL, "

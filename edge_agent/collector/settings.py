@@ -53,6 +53,14 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             description="Name of this collector at the broker, which keeps messages for it.",
         ),
     ] = "edge-collector"
+    group: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9._-]{0,64}$",
+            description="Collectors with the same group share the work (an MQTT shared "
+            "subscription); empty for one that takes all.",
+        ),
+    ] = ""
     receive_maximum: Annotated[
         int,
         Meta(
@@ -80,6 +88,16 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             extra={"unit": "s"},
         ),
     ] = 60.0
+    gap_grace_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="Batches that are missing this long, while later ones are here, are asked "
+            "for.",
+            extra={"unit": "s"},
+        ),
+    ] = 30.0
     payload_limit_bytes: Annotated[
         int,
         Meta(

@@ -44,7 +44,7 @@ class Store(Protocol):
             StoreError: Nothing was stored, and the same call will fail again.
         """
 
-    def sweep(self, now_ns: int) -> list[Gap]:
+    def sweep(self, now_ns: int, *, grace_s: float) -> list[Gap]:
         """Look for gaps in the streams; return those that are to be asked for now.
 
         Raises:
@@ -59,6 +59,10 @@ class Store(Protocol):
         Args:
             device: Who said so.
             stream: The stream of its spool.
+        Args:
+            now_ns: Wall time of the collector.
+            grace_s: How long a hole may be there before it counts as a gap.
+
             batches: First and last number of each range.
             now_ns: Wall time of the collector.
 

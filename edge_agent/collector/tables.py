@@ -67,6 +67,7 @@ LOSSES = Table(
     Column("batch", BigInteger, nullable=False),
     Column("received_ns", BigInteger, nullable=False),
 )
+Index("losses_stream", LOSSES.c.device, LOSSES.c.stream, LOSSES.c.last)
 
 QUARANTINE = Table(
     "quarantine",

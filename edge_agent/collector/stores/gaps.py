@@ -15,7 +15,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from edge_agent.collector.gaps import (
     BEGINNING,
-    GRACE_S,
     Gap,
     GapState,
     Hole,
@@ -43,7 +42,7 @@ _GAPS = 500
 _LOCK = 0x65646765  # one sweep at a time: the key of PostgreSQL's advisory lock
 
 
-def sweep(connection: Connection, now_ns: int, *, grace_s: float = GRACE_S) -> list[Gap]:
+def sweep(connection: Connection, now_ns: int, *, grace_s: float) -> list[Gap]:
     """Look for gaps; return those that are to be asked for now, and note them as asked.
 
     Args:

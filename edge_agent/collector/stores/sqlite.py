@@ -70,9 +70,9 @@ class SqliteStore:
         """See `Store`."""
         return self._transact(lambda connection: _write(connection, group))
 
-    def sweep(self, now_ns: int) -> list[Gap]:
+    def sweep(self, now_ns: int, *, grace_s: float) -> list[Gap]:
         """See `Store`."""
-        return self._transact(lambda connection: gaps.sweep(connection, now_ns))
+        return self._transact(lambda connection: gaps.sweep(connection, now_ns, grace_s=grace_s))
 
     def gone(
         self, device: str, stream: str, batches: Sequence[tuple[int, int]], now_ns: int

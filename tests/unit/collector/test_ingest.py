@@ -52,8 +52,8 @@ class Flaky:
         self.commits += 1
         return self.store.commit(group)
 
-    def sweep(self, now_ns: int) -> list[Gap]:
-        return self.store.sweep(now_ns)
+    def sweep(self, now_ns: int, *, grace_s: float) -> list[Gap]:
+        return self.store.sweep(now_ns, grace_s=grace_s)
 
     def gone(
         self, device: str, stream: str, batches: Sequence[tuple[int, int]], now_ns: int
