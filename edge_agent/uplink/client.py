@@ -354,7 +354,8 @@ class Client:
             if not is_stranded(sock):
                 return
             self._down("the network has changed: the broker is not reached that way any more")
-        soon = max(now + self._random.random() * self._reconnect_min_s, self._hurried_at + _HURRY_S)
+        jitter_s = self._random.random() * min(self._reconnect_min_s, _HURRY_S)
+        soon = max(now + jitter_s, self._hurried_at + _HURRY_S)
         self._hurried_at, self._attempt = now, min(self._attempt, _HURRIED_ATTEMPT)
         self._retry_at = min(self._retry_at, soon)
 
