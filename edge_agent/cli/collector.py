@@ -56,6 +56,7 @@ def run(config: Config = None) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
     )
+    from edge_agent.collector.housekeeping import housekeeping  # noqa: PLC0415 - as below
     from edge_agent.collector.ingest import Ingest  # noqa: PLC0415 - loads the MQTT library
     from edge_agent.collector.store import open_store  # noqa: PLC0415 - loads the database
 
@@ -68,7 +69,8 @@ def run(config: Config = None) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
-        ingest.run()
+        with housekeeping(store):
+            ingest.run()
     finally:
         store.close()
 
@@ -196,7 +198,8 @@ _VERDICTS = {"ok": "green", "ng": "red", "review": "yellow", "invalid": "magenta
 def _reader(config: Path | None) -> Reader:
     from edge_agent.collector.reading import Reader  # noqa: PLC0415 - loads the database
 
-    return Reader(load(config).store.url)
+    store = load(config).store
+    return Reader(store.url, password_file=store.password_file)
 
 
 def _all_alarms(reader: Reader, since_ns: int) -> Iterator[Entry]:

@@ -73,6 +73,20 @@ def check(have: int, where: str) -> None:
         )
 
 
+def check_for_reading(have: int, where: str) -> None:
+    """Refuse tables that whoever only reads cannot use.
+
+    Raises:
+        StoreError: They are of another version.
+    """
+    check(have, where)
+    if have < VERSION:
+        raise StoreError(
+            f"store {where}: its tables are of version {have}, {VERSION} is needed; start "
+            "`edge-collector run` once, which brings them up"
+        )
+
+
 def pending(have: int, steps: Mapping[int, Sequence[str]]) -> list[int]:
     """Return the versions to go through from one to that of today.
 

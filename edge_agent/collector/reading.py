@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.exc import DBAPIError
 
 from edge_agent.clock import iso
-from edge_agent.collector.stores.sqlite import open_for_reading
-from edge_agent.collector.tables import ALARMS, BATCHES, DEVICES, INSPECTIONS, LOSSES, QUARANTINE
+from edge_agent.collector.stores import sqlite
+from edge_agent.collector.tables import (
+    ALARMS,
+    BATCHES,
+    DEVICES,
+    FOLDED,
+    INSPECTIONS,
+    LOSSES,
+    QUARANTINE,
+)
 from edge_agent.errors import StoreError
 
 if TYPE_CHECKING:
@@ -65,7 +73,7 @@ class Device(msgspec.Struct, frozen=True):
         online: Whether it is; None if it never said.
         last_seen: When something of it came last, ISO 8601.
         version: Version of its agent; empty if it never said.
-        batches: Batches stored.
+        batches: Batches stored, with those whose records are no longer kept.
         records: Records in them.
         lost: Records that the device said are gone.
     """
@@ -108,13 +116,22 @@ class Refused(msgspec.Struct, frozen=True):
 class Reader:
     """A store that is only read."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, password_file: str = "") -> None:
         """Open a store.
+
+        Args:
+            url: As `store.url`.
+            password_file: As `store.password_file`.
 
         Raises:
             StoreError: There is none.
         """
-        self._engine = open_for_reading(url)
+        if url.startswith("postgresql:"):
+            from edge_agent.collector.stores import postgresql  # noqa: PLC0415 - an extra
+
+            self._engine = postgresql.open_for_reading(url, password_file=password_file)
+        else:
+            self._engine = sqlite.open_for_reading(url)
 
     def close(self) -> None:
         """Close it."""
@@ -122,13 +139,22 @@ class Reader:
 
     def devices(self) -> list[Device]:
         """Return all devices, by name."""
+        whole = select(
+            BATCHES.c.device,
+            literal(1).label("batches"),
+            (BATCHES.c.last - BATCHES.c.first + 1).label("records"),
+        )
+        folded = select(
+            FOLDED.c.device, FOLDED.c.last_batch - FOLDED.c.first_batch + 1, FOLDED.c.records
+        )
+        both = whole.union_all(folded).subquery()
         totals = (
             select(
-                BATCHES.c.device,
-                func.count().label("batches"),
-                func.sum(BATCHES.c.last - BATCHES.c.first + 1).label("records"),
+                both.c.device,
+                func.sum(both.c.batches).label("batches"),
+                func.sum(both.c.records).label("records"),
             )
-            .group_by(BATCHES.c.device)
+            .group_by(both.c.device)
             .subquery()
         )
         lost = (
@@ -148,9 +174,9 @@ class Reader:
                 row.online,
                 iso(row.last_seen_ns),
                 row.version or "",
-                row.batches or 0,
-                row.records or 0,
-                row.lost or 0,
+                int(row.batches or 0),
+                int(row.records or 0),
+                int(row.lost or 0),
             )
             for row in self._rows(query)
         ]
@@ -216,7 +242,8 @@ class Reader:
             with self._engine.connect() as connection:
                 return connection.execute(query).all()
         except DBAPIError as error:
-            raise StoreError(f"store cannot be read: {error.orig}") from error
+            said = " ".join(str(error.orig).split())
+            raise StoreError(f"store cannot be read: {said}") from error
 
 
 def _entries(table: Table) -> Select[Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from sqlalchemy import create_engine, select
+from sqlalchemy.pool import NullPool
 
 from edge_agent.clock import iso
 from edge_agent.collector import messages
@@ -15,6 +17,7 @@ from edge_agent.collector.reading import Reader
 from edge_agent.collector.settings import StoreSettings
 from edge_agent.collector.store import Group, Outcome, Store, StoreUnavailable, open_store
 from edge_agent.collector.stores import writing
+from edge_agent.collector.tables import QUARANTINE
 from edge_agent.errors import StoreError
 from edge_agent.spool.batch import Loss
 from tests.unit.collector import arrivals
@@ -24,10 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sqlalchemy import Connection
 
-@pytest.fixture(params=["sqlite"])
+    from tests.rigs.postgresql import Cluster
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"{request.param}:///{tmp_path}/sub/collector.db"
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/sub/collector.db"
+    cluster: Cluster = request.getfixturevalue("postgresql")
+    return cluster.database()
 
 
 @pytest.fixture
@@ -58,6 +68,14 @@ def group(*payloads: bytes, topic: str = "batch/inspections", device: str = "dev
             assert isinstance(item, Rejected)
             found.rejects.append(item)
     return found
+
+
+@contextmanager
+def looking(url: str) -> Iterator[Connection]:
+    """Look into a store beside the collector."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool)
+    with engine.begin() as connection:
+        yield connection
 
 
 def test_twice_sent_is_once_stored(store: Store, reader: Reader) -> None:
@@ -130,12 +148,11 @@ def test_losses_are_kept(store: Store, reader: Reader) -> None:
 def test_the_quarantine_counts_what_comes_again(store: Store, url: str) -> None:
     store.commit(group(b"garbage", sealed(1, [inspection(1)])))
     store.commit(group(b"garbage"))
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
-        rows = database.execute("SELECT device, reason, payload, seen FROM quarantine").fetchall()
-    database.close()
-    ((device, reason, payload, seen),) = rows
-    assert (device, payload, seen) == ("dev1", b"garbage", 2)
-    assert "not a zstd frame" in reason
+    with looking(url) as connection:
+        rows = connection.execute(select(QUARANTINE)).all()
+    (row,) = rows
+    assert (row.device, row.payload, row.seen) == ("dev1", b"garbage", 2)
+    assert "not a zstd frame" in row.reason
 
 
 def test_a_group_is_stored_whole_or_not_at_all(store: Store, reader: Reader) -> None:
@@ -148,39 +165,17 @@ def test_a_group_is_stored_whole_or_not_at_all(store: Store, reader: Reader) -> 
     assert reader.devices() == []
 
 
-def test_a_locked_database_is_away_not_broken(
-    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with store._engine.connect() as connection:  # type: ignore[attr-defined]  # waits less long
-        connection.exec_driver_sql("PRAGMA busy_timeout = 20")
-    other = sqlite3.connect(url.removeprefix("sqlite:///"))
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreUnavailable, match="locked"):
-        store.commit(group(sealed(1, [inspection(1)])))
-    other.rollback()
-    other.close()
-    assert store.commit(group(sealed(1, [inspection(1)]))) == [Outcome.STORED]
-
-
-def test_a_newer_store_is_refused(url: str, tmp_path: Path) -> None:
+def test_a_newer_store_is_refused(url: str) -> None:
     open_store(StoreSettings(url=url)).close()
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
-        database.execute("PRAGMA user_version = 99")
-    database.close()
+    with looking(url) as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA user_version = 99")
+        else:
+            connection.exec_driver_sql("UPDATE edge_store SET version = 99")
     with pytest.raises(StoreError, match="use the newer collector"):
         open_store(StoreSettings(url=url))
     with pytest.raises(StoreError, match="use the newer collector"):
         Reader(url)
-
-
-def test_a_missing_store_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"none\.db: no such file; give the configuration"):
-        Reader(f"sqlite:///{tmp_path}/none.db")
-    (tmp_path / "text.db").write_text("this is no database, but it is long enough to be read")
-    with pytest.raises(StoreError, match="cannot be read"):
-        Reader(f"sqlite:///{tmp_path}/text.db")
-    with pytest.raises(StoreError, match="cannot be opened"):
-        open_store(StoreSettings(url=f"sqlite:///{tmp_path}/text.db/x.db"))
 
 
 def test_the_quarantine_is_bounded_and_keeps_the_newest(

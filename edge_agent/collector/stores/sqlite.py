@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -13,11 +15,11 @@ import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from edge_agent.collector import migrations
-from edge_agent.collector.store import Group, Outcome, StoreUnavailable
-from edge_agent.collector.stores import gaps, writing
+from edge_agent.collector.store import Group, Outcome, StoreUnavailable, Tidied
+from edge_agent.collector.stores import gaps, retention, writing
 from edge_agent.collector.tables import METADATA, RECORDS, VERSION
 from edge_agent.errors import StoreError
 
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _PREFIX = "sqlite:///"
+_PAUSE_S = 0.02
 
 
 def path_of(url: str) -> Path:
@@ -48,19 +51,27 @@ def path_of(url: str) -> Path:
 class SqliteStore:
     """A SQLite file that this collector writes."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, keep_days: int = 0) -> None:
         """Open the file, and make it and its tables if it is new.
+
+        Args:
+            url: As `store.url`.
+            keep_days: As `store.keep_days`.
 
         Raises:
             StoreError: It cannot be opened, or a newer collector made it.
         """
         self._path = path_of(url)
+        self._keep_days = keep_days
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._engine = sqlalchemy.create_engine(
                 url, poolclass=StaticPool, connect_args={"check_same_thread": False}
             )
-            event.listen(self._engine, "connect", _tune)
+            # What is old is dropped on a connection of its own, beside whoever writes.
+            self._beside = sqlalchemy.create_engine(url, poolclass=NullPool)
+            for engine in (self._engine, self._beside):
+                event.listen(engine, "connect", _tune)
             with _closed_on_error(self._engine), self._engine.begin() as connection:
                 _make_tables(connection, self._path)
         except (OSError, DBAPIError) as error:
@@ -80,9 +91,36 @@ class SqliteStore:
         """See `Store`."""
         self._transact(lambda connection: gaps.gone(connection, device, stream, batches, now_ns))
 
-    def _transact(self, work: Callable[[Connection], T]) -> T:
+    def tidy(self, now_ns: int) -> Tidied:
+        """See `Store`."""
+        if not self._keep_days:
+            return Tidied()
+        before_ns = retention.horizon(now_ns, self._keep_days)
+        records = sum(
+            self._step_by_step(partial(retention.forget, table=table, before_ns=before_ns))
+            for table in RECORDS.values()
+        )
+        batches = self._step_by_step(partial(retention.fold, before_ns=before_ns))
+        if records:
+            log.info("store %s: dropped %d records", self._path, records)
+        return Tidied(records=records, batches=batches)
+
+    def _step_by_step(self, work: Callable[[Connection], int]) -> int:
+        """Repeat something until it does nothing more; between two times others may write."""
+
+        def step(connection: Connection) -> int:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return work(connection)
+
+        total = 0
+        while done := self._transact(step, self._beside):
+            total += done
+            time.sleep(_PAUSE_S)
+        return total
+
+    def _transact(self, work: Callable[[Connection], T], engine: Engine | None = None) -> T:
         try:
-            with self._engine.begin() as connection:
+            with (engine or self._engine).begin() as connection:
                 return work(connection)
         except OperationalError as error:  # locked, full, read-only, gone
             raise StoreUnavailable(f"store {self._path}: {_cause(error)}") from error
@@ -92,6 +130,7 @@ class SqliteStore:
     def close(self) -> None:
         """See `Store`."""
         self._engine.dispose()
+        self._beside.dispose()
 
 
 def open_for_reading(url: str) -> Engine:
@@ -114,13 +153,7 @@ def open_for_reading(url: str) -> Engine:
     )
     try:
         with _closed_on_error(engine), engine.connect() as connection:
-            have = _version(connection)
-            migrations.check(have, str(path))
-            if have < VERSION:
-                raise StoreError(
-                    f"store {path}: its tables are of version {have}, {VERSION} is needed; start "
-                    "`edge-collector run` once, which brings them up"
-                )
+            migrations.check_for_reading(_version(connection), str(path))
     except DBAPIError as error:
         raise StoreError(f"store {path}: cannot be read: {_cause(error)}") from error
     return engine

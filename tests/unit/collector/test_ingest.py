@@ -13,7 +13,7 @@ import pytest
 from edge_agent.collector.ingest import Ingest
 from edge_agent.collector.reading import Reader
 from edge_agent.collector.settings import CollectorConfig, IngestSettings, StoreSettings
-from edge_agent.collector.store import Group, Outcome, Store, StoreUnavailable, open_store
+from edge_agent.collector.store import Group, Outcome, Store, StoreUnavailable, Tidied, open_store
 from edge_agent.errors import StoreError
 from edge_agent.topics import Topics
 from edge_agent.uplink import wire
@@ -59,6 +59,9 @@ class Flaky:
         self, device: str, stream: str, batches: Sequence[tuple[int, int]], now_ns: int
     ) -> None:
         self.store.gone(device, stream, batches, now_ns)
+
+    def tidy(self, now_ns: int) -> Tidied:
+        return self.store.tidy(now_ns)
 
     def close(self) -> None:
         self.store.close()
