@@ -21,8 +21,8 @@ from pathlib import Path
 
 import msgspec
 
+from edge_agent import clock
 from edge_agent.agent.lanes import ALARMS, LANES, NG, OK
-from edge_agent.clock import iso
 from edge_agent.errors import SpoolError
 from edge_agent.spool.settings import SpoolSettings
 from edge_agent.spool.spool import Spool
@@ -76,7 +76,7 @@ def inspection(setup: Setup, index: int, draw: random.Random) -> bytes:
             "station": "press",
             "part": f"{setup.life}-{index}",
             "sequence": index,
-            "time": iso(wall_ns),
+            "time": clock.iso(wall_ns),
             "wall_ns": wall_ns,
             "mono_ns": time.monotonic_ns(),
             "boot": setup.boot,
@@ -99,7 +99,7 @@ def alarm(setup: Setup, index: int) -> bytes:
             "event": "raise" if index % 2 else "clear",
             "priority": "high",
             "text": f"{setup.life}-{index}",
-            "time": iso(wall_ns),
+            "time": clock.iso(wall_ns),
             "wall_ns": wall_ns,
             "mono_ns": time.monotonic_ns(),
             "boot": setup.boot,
@@ -151,6 +151,7 @@ def birth(setup: Setup, *, online: bool) -> bytes:
 
 def main(setup: Setup) -> None:
     """Make records until told to stop, then deliver what is left."""
+    clock.boot_id = lambda: setup.boot  # type: ignore[assignment]  # a boot of the test's
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     spool = Spool(Path(setup.directory), LANES, msgspec.convert(setup.spool, SpoolSettings))

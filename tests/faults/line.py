@@ -20,12 +20,13 @@ import msgspec
 
 from tests.broker import Broker, Memory
 from tests.faults.device import Setup
-from tests.faults.ledger import Account, Life, settle
+from tests.faults.ledger import Account, Life, fetch, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
+_LOOK_S = 0.005
 UPLINK = {
     "ack_timeout_ms": 1000,
     "ack_timeout_max_ms": 4000,
@@ -41,28 +42,21 @@ class Device:
     Args:
         setup: What it is told; life and boot are filled in.
         log: Where its stderr goes.
-        before: Words before its command, such as `ip netns exec NAME`.
-        env: What its environment has beside ours.
 
     Attributes:
         lives: What each life told.
         boots: How often its power came back.
+        before: Words before its command, such as `ip netns exec NAME`.
+        env: What its environment has beside ours.
     """
 
-    def __init__(
-        self,
-        setup: Setup,
-        log: Path,
-        *,
-        before: Sequence[str] = (),
-        env: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, setup: Setup, log: Path) -> None:
         self.setup = setup
         self.lives: list[Life] = []
         self.boots = 0
+        self.before: Sequence[str] = ()
+        self.env: Mapping[str, str] = {}
         self._log = log
-        self._before = tuple(before)
-        self._env = os.environ | {"OPENBLAS_NUM_THREADS": "1"} | dict(env or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
 
@@ -81,13 +75,13 @@ class Device:
         life = Life(self.setup.name, len(self.lives) + 1, sync_ms=sync_ms)
         boot = f"{self.boots:032x}"
         told = msgspec.structs.replace(self.setup, life=life.number, boot=boot)
-        command = [*self._before, sys.executable, "-m", "tests.faults.device"]
+        command = [*self.before, sys.executable, "-m", "tests.faults.device"]
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 [*command, msgspec.json.encode(told).decode()],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=self._env,
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"} | dict(self.env),
                 cwd=ROOT,
             )
         self._process = process
@@ -112,16 +106,11 @@ class Device:
         assert self._process is not None
         self._process.terminate()
 
-    def wait(self, within_s: float) -> None:
-        """Wait until it has delivered everything and is gone."""
-        assert self._process is not None
-        try:
-            self._process.wait(within_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._end()
-        said = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        assert self.lives[-1].left == 0, f"{self.setup.name} left {self.lives[-1].left}: {said}"
+    def wait(self) -> None:
+        """Make sure that it has delivered everything and is gone."""
+        self.kill()
+        left = self.lives[-1].left
+        assert left == 0, f"{self.setup.name} could not deliver {left} records: see {self._log}"
 
     def _end(self) -> None:
         assert self._process is not None
@@ -291,10 +280,20 @@ class Line:
         self.start()
         for device in self.devices:
             device.stop()
+        end = time.monotonic() + within_s
+        while any(device.is_running for device in self.devices) and time.monotonic() < end:
+            for collector in self.collectors:
+                assert collector.is_running, f"a collector ended: {collector.log()[-2000:]}"
+            time.sleep(_LOOK_S)
         for device in self.devices:
-            device.wait(within_s)
+            device.wait()
         for collector in self.collectors:
             collector.finish()
+
+    def stored(self) -> int:
+        """Return how many records the database has by now."""
+        ((count,),) = fetch(self.url, "SELECT coalesce(sum(last - first + 1), 0) FROM batches")
+        return int(count)
 
     def account(self) -> Account:
         """Hold what was made against what the database has."""
@@ -327,4 +326,4 @@ def wait_for(condition: Callable[[], bool], within_s: float, otherwise: str) -> 
     end = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < end, f"{otherwise} within {within_s} s"
-        time.sleep(0.005)
+        time.sleep(_LOOK_S)

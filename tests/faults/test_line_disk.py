@@ -172,7 +172,6 @@ def damaged(folder: Path, *, seed: int, while_running: bool) -> None:
         line.settle()
     account = line.account()
     account.check(lives=len(line.lives()), noticed=7000, damaged=7000)
-    print(account)
 
 
 @pytest.mark.parametrize("while_running", [True, False])
