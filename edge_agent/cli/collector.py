@@ -15,6 +15,7 @@ import typer
 
 from edge_agent.cli.errors import run_app
 from edge_agent.cli.payloads import decode, quarantine
+from edge_agent.cli.simulate import simulate
 from edge_agent.collector.settings import load
 from edge_agent.errors import UsageError
 
@@ -161,6 +162,7 @@ def inspections(
 
 app.command()(decode)
 app.command()(quarantine)
+app.command()(simulate)
 
 
 def parse_since(text: str, *, now_ns: int) -> int:
