@@ -17,7 +17,7 @@ from edge_agent.collector.reading import Reader
 from edge_agent.collector.settings import StoreSettings
 from edge_agent.collector.store import Group, Outcome, Store, StoreUnavailable, open_store
 from edge_agent.collector.stores import writing
-from edge_agent.collector.tables import QUARANTINE
+from edge_agent.collector.tables import BATCHES, FOLDED, QUARANTINE
 from edge_agent.errors import StoreError
 from edge_agent.spool.batch import Loss
 from tests.unit.collector import arrivals
@@ -195,3 +195,79 @@ def test_the_quarantine_is_bounded_and_keeps_the_newest(
     assert (large.bytes, large.device) == (10_000, "dev1")
     assert reader.payload(large.digest) is None
     assert reader.payload(kept[-1].digest) == b"x" * 100 + b"19"
+
+
+def test_what_cannot_stand_in_a_column_is_kept_in_the_record(store: Store, reader: Reader) -> None:
+    odd = ["a\tb\\.\n\\N", "\\.", "\x00\x01\x7f", "ü🙂\u2028", "", "\\N", "x\r\n"]
+    records = [inspection(n, part=part, boot=None) for n, part in enumerate(odd, 1)]
+    records.append(b'{\t"part"\r:"tab" ,"verdict":"a\\\\b\\u0000"}')
+    assert store.commit(group(sealed(1, records))) == [Outcome.STORED]
+    entries = reader.inspections(last=10)
+    assert [e.record["part"] for e in entries] == [*odd, "tab"]
+    assert entries[-1].record["verdict"] == "a\\b\x00"
+
+
+def test_what_is_old_is_dropped_and_still_known(url: str) -> None:
+    settings = StoreSettings(url=url, keep_days=3)
+    store = open_store(settings)
+    day_ns = 86_400_000_000_000
+    now_ns = 20_000 * day_ns + 1000
+
+    def aged(number: int, days: int, kind: str = "inspections") -> Group:
+        record = inspection(number) if kind == "inspections" else b'{"key":"k"}'
+        made = group(
+            sealed(number, [record], first=number, kind=kind, stream=kind), topic=f"batch/{kind}"
+        )
+        came = msgspec.structs.replace(
+            made.deliveries[0].arrival, received_ns=now_ns - days * day_ns
+        )
+        return Group([msgspec.structs.replace(made.deliveries[0], arrival=came)], [], [])
+
+    work = [aged(n, days) for n, days in enumerate((9, 9, 8, 4, 3, 2, 0), 1)]
+    work += [aged(1, 9, "alarms"), aged(2, 1, "alarms"), aged(1, 8, "health")]
+    for each in work:
+        assert store.commit(each) == [Outcome.STORED]
+    store.sweep(now_ns, grace_s=0)
+    assert store.tidy(now_ns).records == 6
+    assert store.tidy(now_ns).records == 0
+    reader = Reader(url)
+    assert [entry.number for entry in reader.inspections(last=10)] == [5, 6, 7]
+    assert [entry.number for entry in reader.alarms()] == [2]
+    (device,) = reader.devices()
+    assert (device.batches, device.records) == (10, 10)
+    for each in work:
+        assert store.commit(each) == [Outcome.REPEATED]
+    assert [entry.number for entry in reader.inspections(last=10)] == [5, 6, 7]
+    reader.close()
+    with looking(url) as connection:
+        folded = connection.execute(select(FOLDED).order_by(FOLDED.c.stream)).all()
+        left = connection.execute(select(BATCHES.c.batch).order_by(BATCHES.c.batch)).scalars().all()
+    assert [(row.stream, row.first_batch, row.last_batch) for row in folded] == [
+        ("alarms", 1, 1),
+        ("inspections", 1, 4),
+    ]
+    assert left == [1, 2, 5, 6, 7]
+    store.close()
+
+
+def test_nothing_is_dropped_unless_that_is_asked_for(store: Store, reader: Reader) -> None:
+    store.commit(group(sealed(1, [inspection(1)])))
+    assert store.tidy(2**62).records == 0
+    assert len(reader.inspections(last=10)) == 1
+
+
+def test_a_record_is_shown_with_when_it_happened(store: Store, reader: Reader) -> None:
+    record = inspection(1, boot="b", mono_ns=2_000_000_000, wall_ns=5, time="1970-01-01T00:00:00Z")
+    late = inspection(2, boot="b", mono_ns=1_000_000_000)
+    sent = group(sealed(1, [record, late, inspection(3, boot="a")]))
+    came = msgspec.structs.replace(
+        sent.deliveries[0].arrival, boot="b", sent_mono_ns=61_500_000_000
+    )
+    item = messages.read(ROOT, came, limit_bytes=LIMIT_BYTES)
+    assert isinstance(item, Delivery)
+    store.commit(Group([item], [], []))
+    found = reader.inspections(last=10)
+    assert [entry.mark for entry in found] == ["", "late", "historical"]
+    assert found[0].happened == "2023-11-14T22:12:20.500Z"
+    assert found[2].happened == ""
+    assert b'"happened":"2023-11-14T22:12:20.500Z"' in found[0].as_json()

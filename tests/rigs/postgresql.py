@@ -93,6 +93,18 @@ class Cluster:
         self._run("createdb", "-h", self.folder, "-p", self.port, "-U", USER, name)
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{name}"
 
+    def order(self, statement: str) -> None:
+        """Run a statement as an administrator, outside of any transaction."""
+        where = ("-h", self.folder, "-p", self.port, "-U", USER, "-d", "postgres")
+        self._run("psql", "-q", "-v", "ON_ERROR_STOP=1", *where, "-c", statement)
+
+    def demand_password(self, user: str) -> None:
+        """Let a user in with a password only, from the next connection on."""
+        rules = self._data / "pg_hba.conf"
+        line = f"host all {user} 127.0.0.1/32 scram-sha-256\n"
+        rules.write_text(line + rules.read_text(encoding="ascii"), encoding="ascii")
+        self._run("pg_ctl", "-D", self._data, "reload")
+
     def log(self) -> str:
         """Return what it logged."""
         return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
