@@ -13,17 +13,19 @@ import sqlite3
 from array import array
 from collections import Counter, defaultdict
 from contextlib import closing
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 SLACK_MS = 100
 """A commit that is under way when a sync is due, on a machine that does other things too."""
 
 _STORED, _NOTICED = 1, 2
+_NEVER_NS = 2**63 - 1
 _SAMPLES = 5
 _KINDS = {"inspections": "part", "alarms": "text"}
 
@@ -34,25 +36,29 @@ class Life:
     Args:
         device: Its name.
         number: Counts the lives of the device.
-        sync_ms: Of its spool: what a power cut may take.
+        sync_ms: Of its spool: what a power cut may take,
+        slack_ms: and what it may take beyond that: a sync takes its time.
 
     Attributes:
         lanes: First letter of the lane of each record, in the order in which they were made.
         numbers: The number that `append` gave; 0 for a record that waits in memory.
         at_ns: When it was told, by the monotonic clock.
         cut_ns: When its power was cut; 0 if it was not.
+        safe_ns: A power cut may have taken what was told from here on.
         left: How many records it could not deliver in the end; None if it did not get that far.
     """
 
-    def __init__(self, device: str, number: int, *, sync_ms: int) -> None:
+    def __init__(self, device: str, number: int, *, sync_ms: int, slack_ms: int = SLACK_MS) -> None:
         self.device = device
         self.number = number
         self.lanes = bytearray()
         self.numbers = array("q")
         self.at_ns = array("q")
         self.cut_ns = 0
+        self.safe_ns = _NEVER_NS
         self.left: int | None = None
         self._sync_ms = sync_ms
+        self._slack_ms = slack_ms
 
     def hear(self, line: bytes) -> None:
         """Take a line that the device told."""
@@ -66,12 +72,28 @@ class Life:
         self.at_ns.append(at_ns)
         assert index == len(self.numbers), "a line is missing"
 
-    def safe_until_ns(self) -> int:
-        """Return from when on a power cut may have taken what was told."""
-        if not self.cut_ns:
-            return 2**63 - 1
-        slack_ms = self._sync_ms + SLACK_MS if self._sync_ms else 0
-        return self.cut_ns - slack_ms * 1_000_000
+    @property
+    def window_ns(self) -> int:
+        """How much a power cut may take."""
+        return (self._sync_ms + self._slack_ms) * 1_000_000 if self._sync_ms else 0
+
+
+def doubt(lives: Sequence[Life]) -> None:
+    """Set `safe_ns` of the lives of one device, in their order.
+
+    A cut takes what was told in its window. A life that had just begun may not have synced yet what
+    the one before, that was killed, told at its end: then that end is in doubt too.
+    """
+    for place, last in enumerate(lives):
+        if not last.cut_ns:
+            continue
+        safe_ns = last.cut_ns - last.window_ns
+        for life in reversed(lives[: place + 1]):
+            if life is not last and life.at_ns:
+                safe_ns = min(safe_ns, life.at_ns[-1] - life.window_ns)
+            life.safe_ns = min(life.safe_ns, safe_ns)
+            if life.at_ns and life.at_ns[0] < safe_ns:
+                break
 
 
 class Account(msgspec.Struct, kw_only=True):
@@ -87,8 +109,10 @@ class Account(msgspec.Struct, kw_only=True):
         holes: Numbers that a stream has neither as a record nor in a notice.
         noticed: Numbers that notices say are gone.
         false_notices: Noticed, but stored (not where a notice says `damaged`: it may).
-        unnumbered: Made without a number (no disk took them) and not stored.
+        unnumbered: Made without a number (no disk took them), and not stored, for their device was
+            killed before a disk did.
         cut: Made in the last moments before a power cut and not stored.
+        cut_ms: The longest such moments.
         disordered: Records of an earlier monotonic time than the one before, in a stream and boot.
         quarantined: Messages in quarantine.
         rows_of_batches: Rows that there must be by the batches that the store knows.
@@ -106,6 +130,7 @@ class Account(msgspec.Struct, kw_only=True):
     false_notices: int = 0
     unnumbered: int = 0
     cut: int = 0
+    cut_ms: int = 0
     disordered: int = 0
     quarantined: int = 0
     rows_of_batches: int = 0
@@ -213,25 +238,32 @@ class _Books:
     def _settle(
         self, life: Life, found: array[int], noticed: Mapping[tuple[str, int], set[int]]
     ) -> None:
-        account, safe_ns = self.account, life.safe_until_ns()
+        account = self.account
         account.made += len(life.numbers)
+        waiting = Counter[int]()  # by lane: no number, and not stored
         for place, (number, kept) in enumerate(zip(life.numbers, found, strict=True)):
-            if number == kept:
-                account.unnumbered += not number and life.at_ns[place] < safe_ns
-                account.cut += not number and life.at_ns[place] >= safe_ns
-                continue
-            if not kept:
-                if life.at_ns[place] >= safe_ns:
-                    account.cut += 1
-                elif number not in noticed.get((life.device, life.lanes[place]), ()):
-                    account.lost += 1
-                    lane = chr(life.lanes[place])
-                    account.wrong(
-                        f"{life.number}-{place + 1} of {life.device} ({lane} {number}) is lost"
-                    )
-            elif number and life.at_ns[place] < safe_ns:
+            lane, what = life.lanes[place], f"{life.number}-{place + 1} of {life.device}"
+            in_doubt = life.at_ns[place] >= life.safe_ns
+            if not kept and in_doubt:
+                account.cut += 1
+                ago_ms = ((life.cut_ns or life.at_ns[-1]) - life.at_ns[place]) // 1_000_000
+                account.cut_ms = max(account.cut_ms, ago_ms)
+            elif not kept and not number:
+                waiting[lane] += 1
+            elif not kept and number not in noticed.get((life.device, lane), ()):
+                account.lost += 1
+                account.wrong(f"{what} ({chr(lane)} {number}) is lost")
+            elif kept and number not in {0, kept} and not in_doubt:
                 account.misplaced += 1
-                account.wrong(f"{life.number}-{place + 1} of {life.device}: {number}, not {kept}")
+                account.wrong(f"{what} has the number {kept}, not {number}")
+            if number and waiting[lane]:
+                account.lost += waiting.pop(lane)
+                account.wrong(f"{what} has a number, and those before it got none")
+        if life.left is None:
+            account.unnumbered += waiting.total()
+        elif waiting:
+            account.lost += waiting.total()
+            account.wrong(f"{waiting.total()} of {life.device} waited, and were left behind")
 
 
 def settle(url: str, lives: Iterable[Life]) -> Account:
@@ -242,7 +274,12 @@ def settle(url: str, lives: Iterable[Life]) -> Account:
         lives: Of all devices.
     """
     account = Account()
-    books = _Books(lives, account)
+    by_device: dict[str, list[Life]] = defaultdict(list)
+    for life in lives:
+        by_device[life.device].append(life)
+    for each in by_device.values():
+        doubt(each)
+    books = _Books(chain.from_iterable(by_device.values()), account)
     for table, source in _KINDS.items():
         query = f"SELECT device, stream, number, {source}, boot, mono_ns FROM {table} "
         before: tuple[Any, ...] = ()

@@ -20,7 +20,7 @@ import msgspec
 
 from tests.broker import Broker, Memory
 from tests.faults.device import Setup
-from tests.faults.ledger import Account, Life, fetch, settle
+from tests.faults.ledger import SLACK_MS, Account, Life, fetch, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,8 @@ class Device:
     Attributes:
         lives: What each life told.
         boots: How often its power came back.
-        before: Words before its command, such as `ip netns exec NAME`.
+        slack_ms: How long after it was due a sync may be done.
+        before: Words before its command, such as `nsenter --net=NAME`.
         env: What its environment has beside ours.
     """
 
@@ -54,6 +55,7 @@ class Device:
         self.setup = setup
         self.lives: list[Life] = []
         self.boots = 0
+        self.slack_ms = SLACK_MS
         self.before: Sequence[str] = ()
         self.env: Mapping[str, str] = {}
         self._log = log
@@ -72,7 +74,8 @@ class Device:
     def start(self) -> None:
         """Begin a life."""
         sync_ms = self.setup.spool.get("sync_ms", 200)
-        life = Life(self.setup.name, len(self.lives) + 1, sync_ms=sync_ms)
+        number = len(self.lives) + 1
+        life = Life(self.setup.name, number, sync_ms=sync_ms, slack_ms=self.slack_ms)
         boot = f"{self.boots:032x}"
         told = msgspec.structs.replace(self.setup, life=life.number, boot=boot)
         command = [*self.before, sys.executable, "-m", "tests.faults.device"]
