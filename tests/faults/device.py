@@ -49,6 +49,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         alarm_every: One record in so many is an alarm, which is synced before it is told.
         backlog_most: With so many records waiting the source makes a pause.
         drain_s: How long to wait at the end until the collector has everything.
+        keepalive_s: How long the link may be silent.
         spool: Settings of the spool that are not the defaults.
         uplink: Settings of the uplink that are not the defaults.
     """
@@ -63,6 +64,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     alarm_every: int = 500
     backlog_most: int = 200_000
     drain_s: float = 80.0
+    keepalive_s: int = 5
     spool: dict[str, int] = {}
     uplink: dict[str, int] = {}
 
@@ -159,7 +161,10 @@ def main(setup: Setup) -> None:
         spool,
         Topics("edge/v1", setup.name),
         mqtt=MqttSettings(
-            host=setup.host, port=setup.port, keepalive_s=5, allow_plaintext=Plaintext.ANYWHERE
+            host=setup.host,
+            port=setup.port,
+            keepalive_s=setup.keepalive_s,
+            allow_plaintext=Plaintext.ANYWHERE,
         ),
         settings=msgspec.convert(setup.uplink, UplinkSettings),
         birth=birth(setup, online=True),

@@ -108,7 +108,8 @@ class Account(msgspec.Struct, kw_only=True):
         strangers: Stored, but no source told of them: cut off between `append` and the word.
         holes: Numbers that a stream has neither as a record nor in a notice.
         noticed: Numbers that notices say are gone.
-        false_notices: Noticed, but stored (not where a notice says `damaged`: it may).
+        false_notices: Noticed as `dropped`, but stored. What was damaged or evicted may have been
+            stored: sent, but not yet acknowledged.
         unnumbered: Made without a number (no disk took them), and not stored, for their device was
             killed before a disk did.
         cut: Made in the last moments before a power cut and not stored.
@@ -216,7 +217,7 @@ class _Books:
         page = self.streams[device, stream]
         page.mark(*span, _NOTICED)
         stored = sum(page.seen[number] & _STORED for number in range(span[0], span[1] + 1))
-        if stored and reason != "damaged":
+        if stored and reason == "dropped":
             self.account.false_notices += stored
             self.account.wrong(f"{reason} {span} of {device}/{stream}: {stored} are stored")
 
@@ -305,5 +306,12 @@ def settle(url: str, lives: Iterable[Life]) -> Account:
 
 def fetch(url: str, query: str) -> Iterator[tuple[Any, ...]]:
     """Read rows of a store, whatever database it is."""
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
-        yield from database.execute(query)
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
+            yield from database.execute(query)
+        return
+    import psycopg  # noqa: PLC0415 - only where there is a PostgreSQL
+
+    with psycopg.connect(url) as server, server.cursor("account") as cursor:
+        cursor.itersize = 20_000
+        yield from cursor.execute(query.encode())

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -23,7 +24,7 @@ from tests.faults.device import Setup
 from tests.faults.ledger import SLACK_MS, Account, Life, fetch, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 _LOOK_S = 0.005
@@ -199,7 +200,7 @@ class Line:
         self.broker = Broker(
             folder / "broker", memory=memory, extra=f"{listeners}allow_anonymous true"
         )
-        self._holder: sqlite3.Connection | None = None
+        self._held = ExitStack()
         base = setup or Setup(name="", directory="", port=0, life=0)
         self.devices = [self._device(base, number) for number in range(1, devices + 1)]
         self.collectors = [self._collector(n, collectors) for n in range(1, collectors + 1)]
@@ -266,17 +267,11 @@ class Line:
 
     def hold_database(self) -> None:
         """Keep the collectors from writing."""
-        self._holder = sqlite3.connect(
-            self.url.removeprefix("sqlite:///"), timeout=20, isolation_level=None,
-            check_same_thread=False,
-        )  # fmt: skip
-        self._holder.execute("BEGIN IMMEDIATE")
+        self._held.enter_context(_held(self.url))
 
     def release_database(self) -> None:
         """Let them write again."""
-        if self._holder is not None:
-            self._holder.close()
-            self._holder = None
+        self._held.close()
 
     def settle(self, within_s: float = 90.0) -> None:
         """Start what is down, let everything arrive, and end all in good order."""
@@ -318,6 +313,22 @@ class Line:
     def wipe(self) -> None:
         """Delete its files."""
         shutil.rmtree(self.folder)
+
+
+@contextmanager
+def _held(url: str) -> Iterator[None]:
+    """Hold a lock on a store that lets nobody write."""
+    if url.startswith("sqlite"):
+        file = url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(file, timeout=20, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            yield
+        return
+    import psycopg  # noqa: PLC0415 - only where there is a PostgreSQL
+
+    with psycopg.connect(url) as server:
+        server.execute("LOCK TABLE batches IN ACCESS EXCLUSIVE MODE")
+        yield
 
 
 def wait_for(condition: Callable[[], bool], within_s: float, otherwise: str) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.faults.line import Device, Line
     from tests.rigs.disk import Disk
     from tests.rigs.link import Link
+    from tests.rigs.postgresql import Cluster
     from tests.rigs.wall_clock import WallClock
 
 log = logging.getLogger(__name__)
@@ -240,4 +241,16 @@ def locked(line: Line, weight: int = 1) -> Fault:
         longest_s=3.0,
         begin=line.hold_database,
         end=line.release_database,
+    )
+
+
+def crash(cluster: Cluster, weight: int = 1) -> Fault:
+    """Let a PostgreSQL server crash."""
+    return Fault(
+        name="crash PostgreSQL",
+        touches=frozenset({"database"}),
+        weight=weight,
+        longest_s=2.0,
+        begin=lambda: cluster.stop("immediate"),
+        end=cluster.start,
     )

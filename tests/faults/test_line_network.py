@@ -29,10 +29,10 @@ def link() -> Iterator[Link]:
     made.close()
 
 
-def behind(link: Link, folder: Path, *, rate: float, spool: dict[str, int] | None = None) -> Line:
+def behind(link: Link, folder: Path, *, rate: float, keepalive_s: int = 5) -> Line:
     """Make a line whose device is at the far end of a link."""
     setup = Setup(
-        name="", directory="", host=link.near, port=0, life=0, rate=rate, spool=spool or {}
+        name="", directory="", host=link.near, port=0, life=0, rate=rate, keepalive_s=keepalive_s
     )
     line = Line(folder, setup=setup, listen=link.near)
     line.devices[0].before = link.prefix
@@ -102,7 +102,7 @@ def test_with_30_percent_loss_and_2_s_latency_records_still_arrive(
     tmp_path: Path, link: Link
 ) -> None:
     """So bad a link carries a packet every few seconds: it must get somewhere."""
-    with behind(link, tmp_path, rate=10, spool={"batch_age_ms": 5000}) as line:
+    with behind(link, tmp_path, rate=10, keepalive_s=30) as line:
         line.load(20)
         link.loss, link.delay_ms = 0.3, 2000
         begin = line.stored()
