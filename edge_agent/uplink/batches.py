@@ -39,6 +39,9 @@ _WANTS_MOST = 16
 _ANSWER_SHARE = 0.75
 _URGENT_ROOM = 4
 """How many messages of those that the broker takes at once are kept for what is urgent."""
+_DEAR_S = 3600.0
+"""The longest pause before a batch is sent again where there is a budget."""
+
 _NOBODY = "nobody has subscribed to them at the broker, and its word counts (uplink.ack)"
 _FOR_EVER_S = 10 * 365 * 86_400
 """The expiry of a batch that only the broker has."""
@@ -137,9 +140,13 @@ class Batches:
         self._wants.append(want)
 
     def restart(self, now: float) -> None:
-        """Begin again on a new link."""
+        """Begin again on a new link; where bytes are dear, only with what the broker forgot."""
+        resumes = self._budget.bytes_per_hour and self._client.is_known
         for window in self._windows.values():
-            window.restart(now)
+            if resumes:
+                window.resume(now)
+            else:
+                window.restart(now)
         self._must_look = True
 
     # --- what is asked -----------------------------------------------------------------------
@@ -318,6 +325,9 @@ class Batches:
         known = self._source.lanes
         if len(known) == len(self._lanes):
             return
+        longest_s = self._settings.ack_timeout_max_ms / 1000
+        if self._budget.bytes_per_hour:
+            longest_s = max(longest_s, _DEAR_S)
         self._has_seen_all = False
         self._lanes = sorted(known, key=lambda lane: not lane.urgent)
         for lane in self._lanes:
@@ -325,5 +335,5 @@ class Batches:
                 self._windows[lane.name] = Window(
                     self._settings.window,
                     timeout_s=self._settings.ack_timeout_ms / 1000,
-                    timeout_max_s=self._settings.ack_timeout_max_ms / 1000,
+                    timeout_max_s=longest_s,
                 )

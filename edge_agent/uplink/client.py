@@ -132,6 +132,7 @@ class Client:
         is_connected: Whether the broker has accepted us.
         error: Why the link is down, or the broker's last refusal; empty if all is well.
         connects: How often it came up.
+        is_known: Whether the broker still had our session when the link came up.
         receive_maximum: How many messages with QoS 1 the broker takes at once.
     """
 
@@ -168,6 +169,7 @@ class Client:
         self.is_connected = False
         self.error = "not connected yet"
         self.connects = 0
+        self.is_known = False
 
     # --- driving it --------------------------------------------------------------------------
 
@@ -447,7 +449,7 @@ class Client:
         self,
         client: paho.Client,
         _userdata: object,
-        _flags: paho.ConnectFlags,
+        flags: paho.ConnectFlags,
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
@@ -457,6 +459,7 @@ class Client:
         assert client is self._paho
         self.receive_maximum = getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM)
         self.is_connected, self.error, self._attempt = True, "", 0
+        self.is_known = flags.session_present
         self.connects += 1
         self._listener.connected()
 

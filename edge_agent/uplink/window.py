@@ -8,7 +8,8 @@ Invariants, each held by a test of its name in tests/unit/uplink/test_window.py:
    again after the timeout, which doubles up to its maximum.
 4. *not twice on one way*: the timeout begins when the broker has the batch. On a slow link it may
    be long on its way, and sent again it would only come behind itself.
-5. *a new link starts over*: everything in flight is due at once, with the first timeout.
+5. *a new link starts over*: everything in flight is due at once, with the first timeout; or only
+   what the broker did not have, where bytes are dear and the broker remembers.
 6. *wanted is due*: what the collector misses is due at once if it is in flight; what is neither in
    flight nor to come is gone.
 """
@@ -57,6 +58,7 @@ class _Flight(msgspec.Struct):
     due_at: float
     timeout_s: float
     sent_at: float
+    is_at_broker: bool = False
 
 
 class Window:
@@ -99,6 +101,7 @@ class Window:
         flight = self._flights.get(number)
         if flight is not None:
             flight.due_at = now + flight.timeout_s
+            flight.is_at_broker = True
 
     def due(self, now: float) -> list[Sealed]:
         """Return what must be sent again."""
@@ -110,6 +113,7 @@ class Window:
         flight.timeout_s = min(2 * flight.timeout_s, self._timeout_max_s)
         flight.due_at = now + max(flight.timeout_s, self._timeout_max_s)
         flight.sent_at = now
+        flight.is_at_broker = False
 
     def next_due_at(self) -> float | None:
         """Return when `due` will have something; None if nothing is in flight."""
@@ -129,6 +133,13 @@ class Window:
         for flight in self._flights.values():
             flight.due_at = now
             flight.timeout_s = self._timeout_s / 2  # `again` doubles it
+
+    def resume(self, now: float) -> None:
+        """Go on over a new link to a broker that knows us still: what it has is not due earlier."""
+        for flight in self._flights.values():
+            if not flight.is_at_broker:
+                flight.due_at = now
+                flight.timeout_s = max(self._timeout_s, flight.timeout_s) / 2
 
     def want(self, ranges: Sequence[tuple[int, int]], now: float) -> list[tuple[int, int]]:
         """Make what is wanted due at once, and return the ranges of it that are gone.

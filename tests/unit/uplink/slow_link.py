@@ -29,6 +29,12 @@ class SlowLink:
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
+    def cut(self) -> None:
+        """Cut the connections that there are; new ones are carried."""
+        for each in self._open[1:]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Cut everything."""
         for each in self._open:
@@ -45,7 +51,11 @@ class SlowLink:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self._to_port))
+            try:
+                far = socket.create_connection(("127.0.0.1", self._to_port))
+            except OSError:
+                near.close()
+                continue
             self._open += [near, far]
             for carry in (self._there, self._back):
                 thread = threading.Thread(target=carry, args=(near, far))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import pytest
@@ -22,7 +22,12 @@ pytestmark = pytest.mark.broker
 
 PATIENT = msgspec.structs.replace(FAST, ack_timeout_ms=60_000)
 BY_BROKER = msgspec.structs.replace(FAST, ack=AckBy.BROKER)
-Start = Callable[[UplinkSettings], Uplink]
+
+
+class Start(Protocol):
+    """Starts an uplink, which the fixture stops."""
+
+    def __call__(self, settings: UplinkSettings, port: int = 0) -> Uplink: ...
 
 
 @pytest.fixture
@@ -34,11 +39,11 @@ def source() -> Source:
 def start(broker: Broker, source: Source) -> Iterator[Start]:
     started: list[Uplink] = []
 
-    def start(settings: UplinkSettings, port: int = broker.port) -> Uplink:
+    def start(settings: UplinkSettings, port: int = 0) -> Uplink:
         uplink = Uplink(
             source,
             TOPICS,
-            mqtt=MqttSettings(port=port),
+            mqtt=MqttSettings(port=port or broker.port),
             settings=settings,
             birth=b"birth",
             death=b"death",
@@ -106,21 +111,13 @@ def test_a_broker_that_has_nobody_for_a_batch_does_not_make_it_forgotten(
 # --- urgent overtakes ----------------------------------------------------------------------------
 
 
-def test_urgent_overtakes(broker: Broker, source: Source) -> None:
+def test_urgent_overtakes(broker: Broker, source: Source, start: Start) -> None:
     link = SlowLink(broker.port, 100_000)
     source.batches["slow"] = [
         Batch(n, "slow", "a1", data=bytes(50_000)) for n in range(1, 17)
     ]  # eight seconds' worth
     peer = Peer(broker, TOPICS.batch("+"))
-    uplink = Uplink(
-        source,
-        TOPICS,
-        mqtt=MqttSettings(port=link.port),
-        settings=PATIENT,
-        birth=b"birth",
-        death=b"death",
-    )
-    uplink.start()
+    uplink = start(PATIENT, link.port)
     assert peer.get().topic == TOPICS.batch("slow")
     source.batches["quick"] = [Batch(1, "quick", "b2")]
     uplink.wake()
@@ -135,19 +132,11 @@ def test_urgent_overtakes(broker: Broker, source: Source) -> None:
     peer.close()
 
 
-def test_on_a_slow_link_nothing_is_sent_twice(broker: Broker, source: Source) -> None:
+def test_on_a_slow_link_nothing_is_sent_twice(broker: Broker, source: Source, start: Start) -> None:
     link = SlowLink(broker.port, 100_000)
     source.batches["slow"] = [Batch(1, "slow", "a1", data=bytes(100_000))]
     peer = Peer(broker, TOPICS.batch("+"))
-    uplink = Uplink(
-        source,
-        TOPICS,
-        mqtt=MqttSettings(port=link.port),
-        settings=UplinkSettings(ack_timeout_ms=100),
-        birth=b"birth",
-        death=b"death",
-    )
-    uplink.start()
+    uplink = start(UplinkSettings(ack_timeout_ms=100), link.port)
     assert len(peer.get().payload) == 100_000  # after ten times the timeout
     assert uplink.state().sent_batches == 1
     link.bytes_per_s = 10**9
@@ -193,6 +182,24 @@ def test_what_may_use_all_of_the_budget_goes_as_soon_as_there_is_any(
     start(msgspec.structs.replace(PATIENT, budget_bytes_per_hour=36_000_000))
     assert {peer.get().topic for _ in range(3)} == {TOPICS.batch("ng")}
     peer.close()
+
+
+def test_where_bytes_are_dear_a_new_link_does_not_begin_again(
+    broker: Broker, source: Source, start: Start
+) -> None:
+    link = SlowLink(broker.port, 10**9)
+    uplink = start(msgspec.structs.replace(PATIENT, budget_bytes_per_hour=36_000_000), link.port)
+    eventually(lambda: uplink.state().sent_batches == 5)
+    time.sleep(0.3)
+    link.cut()
+    eventually(lambda: uplink.state().connects == 2)
+    time.sleep(0.3)
+    assert uplink.state().resent_batches == 0  # the broker knows us still, and what it has of us
+    broker.kill()
+    broker.start()
+    eventually(lambda: uplink.state().resent_batches == 5)  # it has forgotten all
+    uplink.stop()
+    link.close()
 
 
 def test_without_a_budget_nothing_is_held(broker: Broker, source: Source, start: Start) -> None:

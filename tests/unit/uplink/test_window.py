@@ -89,6 +89,15 @@ def test_a_new_link_starts_over() -> None:
     assert resent(window, 2.5) == [1, 2]
 
 
+def test_a_new_link_to_a_broker_that_remembers_goes_on() -> None:
+    window = filled(1, 2)
+    window.take(Batch(3), 0.5)
+    window.resume(0.6)
+    assert resent(window, 0.6) == [3]
+    assert resent(window, 1) == [1, 2]
+    assert resent(window, 1.6) == [3]
+
+
 def test_wanted_is_due() -> None:
     window = filled(3, 5, 6, 9)
     assert window.want([(1, 1), (3, 5), (9, 10**9)], 0.5) == [(1, 1), (4, 4)]
