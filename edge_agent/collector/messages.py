@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import Enum
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
@@ -218,23 +219,49 @@ def _read_batch(
 
 def _columns(kind: Kind, records: list[bytes], first: int) -> dict[str, list[Any]]:
     """Make columns of records; a value that does not fit leaves all of its record's empty."""
+    found = _parse_together(kind, records) or _parse_each(kind, records, first)
+    columns: dict[str, list[Any]] = {
+        "number": list(range(first, first + len(records))),
+        "record": records,
+    }
+    for name in _STRAIGHT[kind]:
+        columns[name] = list(map(attrgetter(name), found))
+    if kind is Kind.INSPECTIONS:
+        columns["score"] = [_score(each) for each in found]
+    elif kind is Kind.ALARMS:
+        columns["priority"] = [None if p is None else str(p) for p in columns["priority"]]
+    return columns
+
+
+def _parse_together(kind: Kind, records: list[bytes]) -> list[_Moment] | None:
+    """Parse all records at once; None where one of them needs a closer look.
+
+    No string of JSON holds a line end, and nothing that is open goes on with a brace after one. So
+    if records begin and end with braces, and all of them together are as many values as records,
+    each is one.
+    """
+    lines = b"\n".join(records)
+    apart = len(records) - 1
+    if lines.count(b"}\n{") != apart or lines.count(b"\n") != apart:
+        return None
+    if not (lines.startswith(b"{") and lines.endswith(b"}")):
+        return None
+    try:
+        lines.decode("utf-8")
+        found = _DECODERS[kind].decode_lines(lines)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return found if len(found) == len(records) else None
+
+
+def _parse_each(kind: Kind, records: list[bytes], first: int) -> list[_Moment]:
     found = []
     for number, record in enumerate(records, first):
         try:
             found.append(_parse(kind, record))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise WireError(f"batch: record {number} is not JSON: {error}") from error
-    columns: dict[str, list[Any]] = {
-        "number": list(range(first, first + len(records))),
-        "record": records,
-    }
-    for name in _STRAIGHT[kind]:
-        columns[name] = [getattr(each, name) for each in found]
-    if kind is Kind.INSPECTIONS:
-        columns["score"] = [_score(each) for each in found]
-    elif kind is Kind.ALARMS:
-        columns["priority"] = [None if p is None else str(p) for p in columns["priority"]]
-    return columns
+    return found
 
 
 def _parse(kind: Kind, record: bytes) -> _Moment:
@@ -255,7 +282,11 @@ def _score(inspection: Any) -> float | None:
         return float(score)
     if not scores:
         return None
-    worst = worst_score(scores, msgspec.json.decode(inspection.thresholds))
+    try:
+        thresholds = msgspec.json.decode(inspection.thresholds)
+    except (msgspec.DecodeError, RecursionError):
+        thresholds = None  # nested deeper than anybody writes them
+    worst = worst_score(scores, thresholds)
     return worst[1] if worst else None
 
 
@@ -272,9 +303,15 @@ def _dated(
         return list(nothing), list(nothing)
     booted_ns = arrival.received_ns - int(arrival.waited_s * 1e9) - arrival.sent_mono_ns
     late_ns = arrival.received_ns - int(late_s * 1e9)
+    boots, monos = columns["boot"], columns["mono_ns"]
+    if boots.count(arrival.boot) == len(boots) and None not in monos:
+        oldest = min(monos)  # as nearly always
+        certain = oldest >= 0 and max(monos) <= arrival.sent_mono_ns and booted_ns + oldest >= 0
+        if certain and booted_ns + oldest >= late_ns:
+            return [booted_ns + mono_ns for mono_ns in monos], [None] * len(monos)
     happened: list[int | None] = []
     marks: list[str | None] = []
-    for boot, mono_ns in zip(columns["boot"], columns["mono_ns"], strict=True):
+    for boot, mono_ns in zip(boots, monos, strict=True):
         known = boot == arrival.boot and mono_ns is not None
         if known and 0 <= mono_ns <= arrival.sent_mono_ns and booted_ns + mono_ns >= 0:
             happened.append(booted_ns + mono_ns)

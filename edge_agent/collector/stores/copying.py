@@ -53,7 +53,7 @@ def _column(name: str, values: Sequence[Any]) -> Iterable[str]:
     nulls = values.count(None)
     if nulls == len(values):
         return repeat(_NULL, len(values))
-    if any(isinstance(value, str) for value in values):
+    if isinstance(next(value for value in values if value is not None), str):
         return _texts(values, nulls)
     return map(str, values) if not nulls else [_NULL if v is None else str(v) for v in values]
 
@@ -68,7 +68,6 @@ def _texts(values: Sequence[Any], nulls: int) -> Sequence[str]:
 
 def _records(records: Sequence[bytes]) -> Sequence[str]:
     together = b"\n".join(records).decode()
-    found = together.split("\n")
-    if len(found) == len(records) and _ODD.search(together.replace("\n", "")) is None:
-        return found
-    return [record.decode().translate(_ESCAPES) for record in records]
+    if together.count("\n") != len(records) - 1 or "\t" in together or "\r" in together:
+        return [record.decode().translate(_ESCAPES) for record in records]
+    return together.replace("\\", "\\\\").split("\n")

@@ -149,3 +149,32 @@ def test_of_another_boot_nothing_is_known_but_that() -> None:
 )
 def test_what_cannot_be_is_not_dated(record: bytes, sent: dict[str, Any]) -> None:
     assert dated(record, boot="b", **sent) == (None, None)
+
+
+_PIECES = st.sampled_from(
+    [b"{", b"}", b'{"part":"a"}', b'"', b",", b'{"part":', b"1", b"[", b"]", b" ", b'\\"', b"\xff"]
+)
+
+
+@given(st.lists(st.lists(_PIECES, max_size=4).map(b"".join), min_size=1, max_size=4))
+def test_what_is_read_together_is_what_is_read_one_by_one(records: list[bytes]) -> None:
+    """Records that are no JSON each must not pass because they are JSON together."""
+    together = messages._parse_together(Kind.INSPECTIONS, records)
+    if together is not None:
+        assert together == messages._parse_each(Kind.INSPECTIONS, records, 1)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [b'{"a":1}{"b":{"c":1}', b"}"],
+        [b'{"a":1},{"b":"x}', b'{y"}'],
+        [b'{"a":1}{"a":1}', b"{}", b"{"],
+        [b'{"a":[{}', b'{}]}{"b":1}'],
+        [b'{"a":1} ', b"{}{}"],
+    ],
+)
+def test_records_that_are_json_only_together_are_refused(records: list[bytes]) -> None:
+    found = read(sealed(1, records))
+    assert isinstance(found, Rejected)
+    assert "is not JSON" in found.reason
