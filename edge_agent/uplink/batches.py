@@ -42,7 +42,6 @@ _URGENT_ROOM = 4
 _DEAR_S = 3600.0
 """The longest pause before a batch is sent again where there is a budget."""
 
-_NOBODY = "nobody has subscribed to them at the broker, and its word counts (uplink.ack)"
 _FOR_EVER_S = 10 * 365 * 86_400
 """The expiry of a batch that only the broker has."""
 
@@ -93,7 +92,6 @@ class Batches:
         unheard: Batches that the broker had nobody for, where its word counts.
         charged_bytes: What the link has cost.
         held: Lanes that wait for the budget.
-        trouble: Why nothing is forgotten though the link is up; empty if all is well.
     """
 
     def __init__(
@@ -122,7 +120,7 @@ class Batches:
         self.charged_bytes = 0
         self.sent = self.sent_bytes = self.resent = self.acked = self.wanted = self.unheard = 0
         self.held: tuple[str, ...] = ()
-        self.trouble = ""
+        self._deaf: set[str] = set()  # kinds that nobody has subscribed to
         self._learn_lanes()
 
     # --- what comes in -----------------------------------------------------------------------
@@ -160,6 +158,14 @@ class Batches:
     def in_flight(self) -> int:
         """How many batches were sent and are not acknowledged."""
         return sum(len(window) for window in tuple(self._windows.values()))
+
+    @property
+    def trouble(self) -> str:
+        """Why batches are not forgotten though the link is up; empty if all is well."""
+        if not self._deaf:
+            return ""
+        kinds = ", ".join(self._topics.batch(kind) for kind in sorted(self._deaf))
+        return f"nobody has subscribed to {kinds} at the broker, whose word counts (uplink.ack)"
 
     def pause_s(self, now: float) -> float:
         """Return how long there is nothing to do unless somebody wakes us."""
@@ -287,11 +293,12 @@ class Batches:
         if taken is Taken.TAKEN:
             number = batch.batch
             self._acks.append(wire.Ack(stream=batch.stream, batches=[(number, number)]))
+            self._deaf.discard(batch.kind)
         elif taken is Taken.UNHEARD:
             self.unheard += 1
-            if not self.trouble:
-                log.warning("batches wait: %s", _NOBODY)
-        self.trouble = _NOBODY if taken is Taken.UNHEARD else ""
+            if batch.kind not in self._deaf:
+                self._deaf.add(batch.kind)
+                log.warning("batches wait: %s", self.trouble)
 
     def _charge(self, now: float) -> None:
         """Count against the budget what the link has cost since the last time."""
