@@ -26,7 +26,7 @@ from edge_agent.inspection.engines import EngineSettings
 from edge_agent.settings import Section
 from edge_agent.spool.settings import SpoolSettings
 from edge_agent.topics import is_name
-from edge_agent.uplink.settings import MqttSettings, UplinkSettings, check_security
+from edge_agent.uplink.settings import MqttSettings, UplinkSettings, check_pauses, check_security
 
 DEFAULT_PATH = Path("/etc/edge-agent/agent.toml")
 
@@ -345,6 +345,7 @@ def parse(raw: dict[str, Any], *, origin: str) -> AgentConfig:
     for name, station in config.station.items():
         _check_recipes(station, origin=origin, prefix=f"station.{settings.key_text(name)}.recipe")
     check_security(config.mqtt, origin=origin)
+    check_pauses(config.uplink, origin=origin)
     if config.modbus.listen == "on":
         try:
             modbus.check_registers(config.modbus_registers)

@@ -26,6 +26,7 @@ class Broker:
 
     Attributes:
         port: Where it listens, on 127.0.0.1.
+        directory: Where its configuration, log and memory are.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Broker:
         """
         directory.mkdir(parents=True, exist_ok=True)
         self.port = port or _free_port()
+        self.directory = directory
         self._config = directory / "mosquitto.conf"
         self._log = directory / "mosquitto.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -59,6 +61,11 @@ class Broker:
             lines += ["autosave_on_changes true"]
         lines.append(extra.replace("{port}", str(self.port)))
         self._config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
         """Start it, and wait until it listens."""

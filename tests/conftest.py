@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 from tests.broker import MOSQUITTO, Broker, Memory
+from tests.rigs import postgresql as pg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,19 @@ def images_dir() -> Path:
     if not path.is_dir():
         pytest.skip("real image sets absent: set EDGE_IMAGES")
     return path
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[pg.Cluster]:
+    """Run a PostgreSQL whose data nobody wants to keep; each test makes a database of its own."""
+    if pg.PG_CTL is None:
+        pytest.skip(pg.ABSENT)
+    cluster = pg.Cluster(settings="fsync = off\nmax_connections = 40")
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.remove()
 
 
 @pytest.fixture

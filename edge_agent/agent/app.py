@@ -368,7 +368,15 @@ class Agent:
                 for name, lane in stats.lanes.items()
             },
             backlog_bytes=self.spool.backlog().bytes,
-            uplink=UplinkStatus(link.connected, link.sent_bytes, link.acked_batches, link.error),
+            uplink=UplinkStatus(
+                link.connected,
+                link.sent_bytes,
+                link.acked_batches,
+                link.error,
+                link.hour_bytes,
+                self.config.uplink.budget_bytes_per_hour,
+                link.held,
+            ),
         )
 
     def _station_status(self, station: Station) -> StationStatus:

@@ -2,7 +2,8 @@
 
 Over its quota the spool drops the oldest batches of the last lane first. What other stages will
 keep takes its place by the order of promise 5: evidence of ok parts last of all, other evidence
-before it, lighting samples beside health.
+before it, lighting samples beside health. The shares are of `uplink.budget_bytes_per_hour`: what is
+kept longest may use most of it, and evidence will have 0.5.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ HEALTH = "health"
 LANES = (
     Lane(ALARMS, "alarms", urgent=True),
     Lane(NG, "inspections"),
-    Lane(OK, "inspections"),
-    Lane(HEALTH, "health"),
+    Lane(OK, "inspections", share=0.9),
+    Lane(HEALTH, "health", share=0.75),
 )
 """The most important first: eviction begins with the last."""
 

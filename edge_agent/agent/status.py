@@ -116,12 +116,25 @@ class LaneStatus(msgspec.Struct, frozen=True):
 
 
 class UplinkStatus(msgspec.Struct, frozen=True):
-    """How the uplink is doing."""
+    """How the uplink is doing.
+
+    Attributes:
+        connected: Whether the broker has accepted us.
+        sent_bytes: Payload bytes of batches.
+        acknowledged: Batches the collector has.
+        error: Why the link is down; empty if all is well.
+        hour_bytes: What the link cost in the last hour, both ways, headers included.
+        budget_bytes: What it may cost in an hour; 0 for no limit.
+        held: Lanes that wait for the budget.
+    """
 
     connected: bool
     sent_bytes: int
     acknowledged: int
     error: str
+    hour_bytes: int = 0
+    budget_bytes: int = 0
+    held: tuple[str, ...] = ()
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

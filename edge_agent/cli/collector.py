@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,8 @@ import typer
 
 from edge_agent.cli.errors import run_app
 from edge_agent.cli.payloads import decode, quarantine
+from edge_agent.cli.saying import gap_line, lateness
+from edge_agent.cli.simulate import simulate
 from edge_agent.collector.settings import load
 from edge_agent.errors import UsageError
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from edge_agent.collector.reading import Device, Entry, Reader
 
 _FOLLOW_S = 0.3
-_LATE = timedelta(seconds=5)
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ def run(config: Config = None) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
     )
+    from edge_agent.collector.housekeeping import housekeeping  # noqa: PLC0415 - as below
     from edge_agent.collector.ingest import Ingest  # noqa: PLC0415 - loads the MQTT library
     from edge_agent.collector.store import open_store  # noqa: PLC0415 - loads the database
 
@@ -68,7 +70,8 @@ def run(config: Config = None) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
-        ingest.run()
+        with housekeeping(store):
+            ingest.run()
     finally:
         store.close()
 
@@ -101,21 +104,12 @@ def alarms(
     for entry in entries:
         text = _text(entry.record)
         colour = _COLOURS.get(text("state"), "white")
-        late = _lateness(text("time"), entry.received)
+        late = lateness(text("time"), entry)
         console.print(
             f"{escape(text('time')) or entry.received}  [bold]{escape(entry.device)}[/]  "
             f"[{colour}]{escape(text('state')):<12}[/] {escape(text('priority')):<8} "
-            f"{escape(text('key'))}: {escape(text('text'))}{late}"
+            f"{escape(text('key'))}: {escape(text('text'))}{f' ({late})' if late else ''}"
         )
-
-
-def _lateness(happened: str, received: str) -> str:
-    """Say that an alarm came in long after it happened, by the device's clock."""
-    try:
-        late = datetime.fromisoformat(received) - datetime.fromisoformat(happened)
-    except ValueError:
-        return ""
-    return f" (came {late.total_seconds():.0f} s later)" if abs(late) > _LATE else ""
 
 
 @app.command()
@@ -157,8 +151,34 @@ def inspections(
         _show_inspections(entries)
 
 
+@app.command()
+def gaps(config: Config = None, json: Json = False) -> None:
+    """Show what is missing: batches that did not come though later ones did.
+
+    Devices are asked for them by themselves; what they have no more stays here as gone.
+
+    Example: edge-collector gaps
+    """
+    from edge_agent.collector.audit import Audit  # noqa: PLC0415 - loads the database
+
+    store = load(config).store
+    audit = Audit(store.url, password_file=store.password_file)
+    found = audit.gaps()
+    audit.close()
+    if json:
+        import msgspec  # noqa: PLC0415 - only machines need it
+
+        _print_lines(msgspec.json.encode(gap) for gap in found)
+        return
+    for gap in found:
+        print(gap_line(gap))
+    if not found:
+        print("nothing is missing")
+
+
 app.command()(decode)
 app.command()(quarantine)
+app.command()(simulate)
 
 
 def parse_since(text: str, *, now_ns: int) -> int:
@@ -196,7 +216,8 @@ _VERDICTS = {"ok": "green", "ng": "red", "review": "yellow", "invalid": "magenta
 def _reader(config: Path | None) -> Reader:
     from edge_agent.collector.reading import Reader  # noqa: PLC0415 - loads the database
 
-    return Reader(load(config).store.url)
+    store = load(config).store
+    return Reader(store.url, password_file=store.password_file)
 
 
 def _all_alarms(reader: Reader, since_ns: int) -> Iterator[Entry]:
@@ -270,7 +291,7 @@ def _show_inspections(entries: list[Entry]) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("time", "device", "station", "part", "verdict", "score", "causes"):
+    for name in ("time", "device", "station", "part", "verdict", "score", "causes", "came"):
         table.add_column(name, justify="right" if name in _NUMBERS else "left")
     for entry in entries:
         text, scores = _text(entry.record), entry.record.get("scores")
@@ -284,6 +305,7 @@ def _show_inspections(entries: list[Entry]) -> None:
             f"[{_VERDICTS.get(verdict, 'white')}]{escape(verdict)}[/]",
             _score(scores, entry.record.get("thresholds")),
             escape(", ".join(_cause(cause) for cause in causes)),
+            lateness(text("time"), entry),
         )
     Console().print(table)
 

@@ -60,7 +60,8 @@ def quarantine(
     from edge_agent.collector.reading import Reader  # noqa: PLC0415 - loads the database
     from edge_agent.collector.settings import load  # noqa: PLC0415
 
-    reader = Reader(load(config).store.url)
+    store = load(config).store
+    reader = Reader(store.url, password_file=store.password_file)
     try:
         if save:
             _save(reader.payload(_checked(save)), save, out or Path(f"{save}.batch"))

@@ -42,6 +42,12 @@ def show(status: dict[str, Any]) -> None:
     kib = status["backlog_bytes"] / 1024
     up = "connected" if link["connected"] else f"[red]down[/] ({escape(link['error'])})"
     console.print(f"uplink {up}; {waiting} records wait ({kib:.0f} KiB), {lost} lost")
+    if budget := link.get("budget_bytes"):
+        held = ", ".join(link["held"])
+        waits = f"; [yellow]waiting for it: {escape(held)}[/]" if held else ""
+        console.print(
+            f"  {link['hour_bytes'] / 1024:.0f} of {budget / 1024:.0f} KiB in the last hour{waits}"
+        )
     for alarm in status["alarms"]:
         colour = "red" if alarm["state"] == AlarmState.UNACKNOWLEDGED else "yellow"
         console.print(

@@ -41,10 +41,13 @@ class Inbox(Generic[T]):
             self._changed.notify_all()
             return True
 
-    def take(self, most: int) -> list[T]:
-        """Wait for items and take them, `most` of them; none once this is closed and empty."""
+    def take(self, most: int, *, within_s: float | None = None) -> list[T]:
+        """Wait for items and take them, `most` of them.
+
+        None come when the time is over, or once this is closed and empty.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or bool(self._items))
+            self._changed.wait_for(lambda: self._closed or bool(self._items), within_s)
             taken: list[T] = []
             while self._items and len(taken) < most:
                 item, size = self._items.popleft()
@@ -52,6 +55,12 @@ class Inbox(Generic[T]):
                 taken.append(item)
             self._changed.notify_all()
             return taken
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this is closed and empty: nothing will ever come."""
+        with self._changed:
+            return self._closed and not self._items
 
     def close(self) -> None:
         """Take nothing more in."""

@@ -11,6 +11,8 @@ tests/integration/test_uplink_to_store.py:
 4. *never dies*: what cannot be stored in a group is stored alone, or put in quarantine.
 5. *bounded*: what waits, what is unpacked and what one transaction holds have limits in bytes,
    whatever devices send; while what waits is over its limit, no more is read from the broker.
+6. *what is missing is asked for*: the writer looks for gaps between groups, and devices are asked
+   for them; what a device has no more is noted.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge_agent.collector import messages
+from edge_agent.collector import gaps, messages
 from edge_agent.collector.inbox import Inbox
+from edge_agent.collector.link import GoneSeen, arrival_of, client_id_of, link_of, read_gone
 from edge_agent.collector.messages import Arrival, BirthSeen, Delivery, Rejected
 from edge_agent.collector.store import Group, Outcome, Store, StoreUnavailable
 from edge_agent.errors import StoreError
@@ -35,6 +38,7 @@ from edge_agent.uplink.client import Acknowledge, Client, Identity, Message
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edge_agent.collector.gaps import Gap
     from edge_agent.collector.settings import CollectorConfig
 
 log = logging.getLogger(__name__)
@@ -45,6 +49,7 @@ _INBOX_BYTES = 64 * 2**20
 _GROUP_BYTES = 32 * 2**20  # of records, unpacked: a group that has reached it is committed
 _MESSAGE_BYTES = 1024  # what a message takes beside its payload, about
 _Item = tuple[Message, Arrival | Rejected]
+_SWEEPS = 3  # in the time that a gap is given
 
 
 class Counts(msgspec.Struct):
@@ -56,6 +61,8 @@ class Counts(msgspec.Struct):
         rejected: Messages put in quarantine.
         records: Records stored.
         transactions: Commits.
+        asked: Gaps that devices were asked for.
+        gone: Times that a device had no more what it was asked for.
     """
 
     stored: int = 0
@@ -63,6 +70,8 @@ class Counts(msgspec.Struct):
     rejected: int = 0
     records: int = 0
     transactions: int = 0
+    asked: int = 0
+    gone: int = 0
 
 
 class _Done(msgspec.Struct, frozen=True):
@@ -70,6 +79,12 @@ class _Done(msgspec.Struct, frozen=True):
 
     messages: list[Message]
     told: dict[tuple[str, str], list[int]]  # by device and stream: the batches that are stored
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """Gaps that are noted as asked for."""
+
+    gaps: list[Gap]
 
 
 class Ingest:
@@ -80,9 +95,9 @@ class Ingest:
         self._root = config.mqtt.root
         self._store = store
         self._client = Client(
-            config.mqtt,
+            link_of(config.mqtt, config.ingest),
             Identity(
-                client_id=config.ingest.client_id,
+                client_id=client_id_of(config.ingest),
                 acknowledge=Acknowledge.BY_HAND,
                 receive_maximum=config.ingest.receive_maximum,
             ),
@@ -90,7 +105,8 @@ class Ingest:
             reconnect_max_s=5.0,
         )
         self._inbox: Inbox[_Item] = Inbox(_INBOX_BYTES)
-        self._done: deque[_Done] = deque()
+        self._done: deque[_Done | _Asked] = deque()
+        self._sweep_at = 0.0
         self._stopping = threading.Event()
         self._writer = threading.Thread(target=self._write, name="collector-writer")
         self.counts = Counts()
@@ -120,7 +136,11 @@ class Ingest:
     def connected(self) -> None:
         """See `Listener`."""
         log.info("collector is connected")
-        self._client.subscribe(f"{self._root}/+/batch/+")
+        group = self._settings.group
+        shared = f"$share/{group}/{self._root}" if group else self._root
+        self._client.subscribe(f"{shared}/+/batch/+")
+        self._client.subscribe(f"{shared}/+/gone")
+        # Each hears all births: a shared subscription is never given retained messages.
         self._client.subscribe(f"{self._root}/+/birth")
 
     def disconnected(self, reason: str) -> None:
@@ -129,7 +149,7 @@ class Ingest:
 
     def received(self, message: Message) -> None:
         """See `Listener`."""
-        arrival = Arrival(message.topic, message.payload, time.time_ns())
+        arrival = arrival_of(message, time.time_ns())
         bare = msgspec.structs.replace(message, payload=b"")
         if len(message.payload) <= self._settings.payload_limit_bytes:
             self._inbox.put((bare, arrival), len(message.payload) + _MESSAGE_BYTES)
@@ -141,21 +161,51 @@ class Ingest:
         """Tell broker and devices what is committed."""
         while self._done:
             done = self._done.popleft()
+            if isinstance(done, _Asked):
+                self._ask(done.gaps)
+                continue
             for (device, stream), numbers in done.told.items():
                 ack = wire.Ack(stream=stream, batches=wire.ranges(numbers))
                 self._client.publish(Topics(self._root, device).ack, wire.encode(ack), qos=1)
             for message in done.messages:
                 self._client.acknowledge(message)
 
+    def _ask(self, missing: list[Gap]) -> None:
+        """Ask devices for what is missing."""
+        for (device, stream), batches in gaps.wanted(missing).items():
+            log.warning("gap: %s, stream %s, batches %s: asked for", device, stream, batches)
+            want = wire.Want(stream=stream, batches=batches[: wire.RANGES_LIMIT])
+            self._client.publish(Topics(self._root, device).want, wire.encode(want), qos=1)
+
     # --- the writer --------------------------------------------------------------------------
 
     def _write(self) -> None:
-        """Store what is in the inbox, as much at once as is there."""
-        while taken := self._inbox.take(self._settings.group_batches):
+        """Store what is in the inbox, as much at once as is there; look for gaps in between."""
+        sweep_s = self._settings.gap_grace_s / _SWEEPS
+        self._sweep_at = time.monotonic() + sweep_s
+        while not self._inbox.is_over:
+            wait_s = max(0.0, self._sweep_at - time.monotonic())
+            taken = self._inbox.take(self._settings.group_batches, within_s=wait_s)
             try:
-                self._handle(taken)
+                if taken:
+                    self._handle(taken)
+                if time.monotonic() >= self._sweep_at:
+                    self._sweep_at = time.monotonic() + sweep_s
+                    self._sweep()
             except Exception:  # supervised: nobody is told, so the messages come again
                 log.exception("a group of %d messages was left out", len(taken))
+
+    def _sweep(self) -> None:
+        """Look for gaps, and have them asked for."""
+        try:
+            missing = self._store.sweep(time.time_ns(), grace_s=self._settings.gap_grace_s)
+        except StoreError as error:
+            log.warning("gaps cannot be looked for now: %s", error)
+            return
+        if missing:
+            self.counts.asked += len(missing)
+            self._done.append(_Asked(missing))
+            self._client.wake()
 
     def _handle(self, taken: Sequence[_Item]) -> None:
         """Read and store messages, in groups that are not too large."""
@@ -182,9 +232,12 @@ class Ingest:
     def _sort(self, came: Arrival | Rejected, group: Group) -> int:
         """Read a message into a group; return the bytes that it takes there, about."""
         item = came if isinstance(came, Rejected) else self._read(came)
+        if isinstance(item, GoneSeen):
+            self._note_gone(item)
+            return 0
         if isinstance(item, Delivery):
             group.deliveries.append(item)
-            return sum(len(row["record"]) for row in item.rows)
+            return item.size
         if isinstance(item, BirthSeen):
             group.births.append(item)
         else:
@@ -192,12 +245,29 @@ class Ingest:
             group.rejects.append(item)
         return len(item.arrival.payload)
 
-    def _read(self, arrival: Arrival) -> Delivery | BirthSeen | Rejected:
+    def _read(self, arrival: Arrival) -> Delivery | BirthSeen | GoneSeen | Rejected:
         try:
-            return messages.read(self._root, arrival, limit_bytes=self._settings.batch_limit_bytes)
+            if arrival.topic.endswith("/gone"):
+                return read_gone(self._root, arrival)
+            return messages.read(
+                self._root,
+                arrival,
+                limit_bytes=self._settings.batch_limit_bytes,
+                late_s=self._settings.late_s,
+            )
         except Exception as error:  # supervised: counted, told, in quarantine
             log.exception("a message on %s could not be read", arrival.topic)
             return messages.reject(arrival, f"{type(error).__name__}: {error}")
+
+    def _note_gone(self, seen: GoneSeen) -> None:
+        """Note what a device has no more; if that cannot be now, it will say so again."""
+        gone = seen.gone
+        log.warning("gap: %s has %s of stream %s no more", seen.device, gone.batches, gone.stream)
+        self.counts.gone += 1
+        try:
+            self._store.gone(seen.device, gone.stream, gone.batches, time.time_ns())
+        except StoreError as error:
+            log.warning("what %s has no more cannot be noted now: %s", seen.device, error)
 
     def _commit(self, group: Group) -> dict[tuple[str, str], list[int]] | None:
         """Store a group; None when the collector was stopped before it could."""

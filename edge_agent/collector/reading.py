@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.exc import DBAPIError
 
 from edge_agent.clock import iso
-from edge_agent.collector.stores.sqlite import open_for_reading
-from edge_agent.collector.tables import ALARMS, BATCHES, DEVICES, INSPECTIONS, LOSSES, QUARANTINE
+from edge_agent.collector.stores import sqlite
+from edge_agent.collector.tables import (
+    ALARMS,
+    BATCHES,
+    DEVICES,
+    FOLDED,
+    INSPECTIONS,
+    LOSSES,
+    QUARANTINE,
+)
 from edge_agent.errors import StoreError
 
 if TYPE_CHECKING:
@@ -28,6 +36,9 @@ class Entry(msgspec.Struct, frozen=True):
         stream: The stream of the device's spool.
         number: Its number in the stream.
         received: When the collector took it in, ISO 8601.
+        happened: When it happened, by the collector's clock, ISO 8601; empty where only the device
+            knows, whose wall clock may be wrong.
+        mark: `late`, `historical` (of an earlier boot than the one that sent it), or empty.
         record: What the device wrote.
     """
 
@@ -37,6 +48,8 @@ class Entry(msgspec.Struct, frozen=True):
     number: int
     received: str
     record: dict[str, Any]
+    happened: str = ""
+    mark: str = ""
 
     def as_json(self) -> bytes:
         """Write it as one line: the record's own keys, with where it came from before them."""
@@ -45,7 +58,10 @@ class Entry(msgspec.Struct, frozen=True):
             "stream": self.stream,
             "number": self.number,
             "received": self.received,
+            "happened": self.happened,
+            "mark": self.mark,
         }
+        origin = {key: value for key, value in origin.items() if value != ""}
         return msgspec.json.encode(origin | self.record)
 
 
@@ -57,7 +73,7 @@ class Device(msgspec.Struct, frozen=True):
         online: Whether it is; None if it never said.
         last_seen: When something of it came last, ISO 8601.
         version: Version of its agent; empty if it never said.
-        batches: Batches stored.
+        batches: Batches stored, with those whose records are no longer kept.
         records: Records in them.
         lost: Records that the device said are gone.
     """
@@ -100,13 +116,22 @@ class Refused(msgspec.Struct, frozen=True):
 class Reader:
     """A store that is only read."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, password_file: str = "") -> None:
         """Open a store.
+
+        Args:
+            url: As `store.url`.
+            password_file: As `store.password_file`.
 
         Raises:
             StoreError: There is none.
         """
-        self._engine = open_for_reading(url)
+        if url.startswith("postgresql:"):
+            from edge_agent.collector.stores import postgresql  # noqa: PLC0415 - an extra
+
+            self._engine = postgresql.open_for_reading(url, password_file=password_file)
+        else:
+            self._engine = sqlite.open_for_reading(url)
 
     def close(self) -> None:
         """Close it."""
@@ -114,13 +139,22 @@ class Reader:
 
     def devices(self) -> list[Device]:
         """Return all devices, by name."""
+        whole = select(
+            BATCHES.c.device,
+            literal(1).label("batches"),
+            (BATCHES.c.last - BATCHES.c.first + 1).label("records"),
+        )
+        folded = select(
+            FOLDED.c.device, FOLDED.c.last_batch - FOLDED.c.first_batch + 1, FOLDED.c.records
+        )
+        both = whole.union_all(folded).subquery()
         totals = (
             select(
-                BATCHES.c.device,
-                func.count().label("batches"),
-                func.sum(BATCHES.c.last - BATCHES.c.first + 1).label("records"),
+                both.c.device,
+                func.sum(both.c.batches).label("batches"),
+                func.sum(both.c.records).label("records"),
             )
-            .group_by(BATCHES.c.device)
+            .group_by(both.c.device)
             .subquery()
         )
         lost = (
@@ -140,9 +174,9 @@ class Reader:
                 row.online,
                 iso(row.last_seen_ns),
                 row.version or "",
-                row.batches or 0,
-                row.records or 0,
-                row.lost or 0,
+                int(row.batches or 0),
+                int(row.records or 0),
+                int(row.lost or 0),
             )
             for row in self._rows(query)
         ]
@@ -208,7 +242,8 @@ class Reader:
             with self._engine.connect() as connection:
                 return connection.execute(query).all()
         except DBAPIError as error:
-            raise StoreError(f"store cannot be read: {error.orig}") from error
+            said = " ".join(str(error.orig).split())
+            raise StoreError(f"store cannot be read: {said}") from error
 
 
 def _entries(table: Table) -> Select[Any]:
@@ -220,6 +255,8 @@ def _entries(table: Table) -> Select[Any]:
         columns.number,
         columns.received_ns,
         columns.record,
+        columns.happened_ns,
+        columns.mark,
     )
 
 
@@ -231,6 +268,8 @@ def _entry(row: Row[Any]) -> Entry:
         row.number,
         iso(row.received_ns),
         _record(row.record),
+        "" if row.happened_ns is None else iso(row.happened_ns),
+        row.mark or "",
     )
 
 

@@ -20,11 +20,27 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     url: Annotated[
         str,
         Meta(
-            pattern=r"^sqlite:///.+",
+            pattern=r"^(sqlite:///|postgresql://).+",
             description="The database: sqlite:/// and the path of its file (four slashes for an "
-            "absolute path).",
+            "absolute path), or postgresql://user@host:port/database?sslmode=verify-full.",
         ),
     ] = "sqlite:////var/lib/edge-collector/collector.db"
+    password_file: Annotated[
+        str,
+        Meta(
+            description="File whose first line is the password for PostgreSQL; empty for "
+            "PostgreSQL's own means (its password file, a certificate, peer)."
+        ),
+    ] = ""
+    keep_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=36_500,
+            description="How long records are kept, from when they came in; 0 for ever.",
+            extra={"unit": "days"},
+        ),
+    ] = 0
 
 
 class IngestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +53,14 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             description="Name of this collector at the broker, which keeps messages for it.",
         ),
     ] = "edge-collector"
+    group: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9._-]{0,64}$",
+            description="Collectors with the same group share the work (an MQTT shared "
+            "subscription); empty for one that takes all.",
+        ),
+    ] = ""
     receive_maximum: Annotated[
         int,
         Meta(
@@ -55,6 +79,25 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             extra={"unit": "batches"},
         ),
     ] = 100
+    late_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=31_536_000,
+            description="A record that came more than this after it happened is marked `late`.",
+            extra={"unit": "s"},
+        ),
+    ] = 60.0
+    gap_grace_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="Batches that are missing this long, while later ones are here, are asked "
+            "for.",
+            extra={"unit": "s"},
+        ),
+    ] = 30.0
     payload_limit_bytes: Annotated[
         int,
         Meta(

@@ -10,6 +10,9 @@ import msgspec
 from edge_agent.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_agent.collector.gaps import Gap
     from edge_agent.collector.messages import BirthSeen, Delivery, Rejected
     from edge_agent.collector.settings import StoreSettings
 
@@ -30,8 +33,20 @@ class Group(msgspec.Struct, frozen=True):
     rejects: list[Rejected]
 
 
+class Tidied(msgspec.Struct, frozen=True):
+    """What was dropped because it is older than it is kept.
+
+    Attributes:
+        records: Records dropped.
+        batches: Batches of which only the numbers are left.
+    """
+
+    records: int = 0
+    batches: int = 0
+
+
 class Store(Protocol):
-    """A database. One thread uses it."""
+    """A database. One thread uses it; only `tidy` may be called from another."""
 
     def commit(self, group: Group) -> list[Outcome]:
         """Store a group in one transaction; return what became of each delivery.
@@ -39,6 +54,44 @@ class Store(Protocol):
         Raises:
             StoreUnavailable: Nothing was stored; the same call may work later.
             StoreError: Nothing was stored, and the same call will fail again.
+        """
+
+    def sweep(self, now_ns: int, *, grace_s: float) -> list[Gap]:
+        """Look for gaps in the streams; return those that are to be asked for now.
+
+        Args:
+            now_ns: Wall time of the collector.
+            grace_s: How long a hole may be there before it counts as a gap.
+
+        Raises:
+            StoreUnavailable: Nothing was noted; the same call may work later.
+        """
+
+    def gone(
+        self, device: str, stream: str, batches: Sequence[tuple[int, int]], now_ns: int
+    ) -> None:
+        """Note that a device has batches no more.
+
+        Args:
+            device: Who said so.
+            stream: The stream of its spool.
+            batches: First and last number of each range.
+            now_ns: Wall time of the collector.
+
+        Raises:
+            StoreUnavailable: Nothing was noted; the same call may work later.
+        """
+
+    def tidy(self, now_ns: int) -> Tidied:
+        """Drop records that are older than they are kept, in steps between which others write.
+
+        That a batch was stored is never forgotten.
+
+        Args:
+            now_ns: Wall time of the collector.
+
+        Raises:
+            StoreUnavailable: Not all is done; the same call goes on later.
         """
 
     def close(self) -> None:
@@ -55,6 +108,14 @@ def open_store(settings: StoreSettings) -> Store:
     Raises:
         StoreError: It cannot be opened.
     """
+    if settings.url.startswith("postgresql:"):
+        from edge_agent.collector.stores.postgresql import (  # noqa: PLC0415 - an extra
+            PostgresqlStore,
+        )
+
+        return PostgresqlStore(
+            settings.url, password_file=settings.password_file, keep_days=settings.keep_days
+        )
     from edge_agent.collector.stores.sqlite import SqliteStore  # noqa: PLC0415 - loads SQLAlchemy
 
-    return SqliteStore(settings.url)
+    return SqliteStore(settings.url, keep_days=settings.keep_days)

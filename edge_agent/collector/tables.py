@@ -1,7 +1,11 @@
 """The tables of every store.
 
 A record is kept whole in `record`, as the JSON that the device wrote; the columns beside it are
-copies for searching. `received_ns` is the collector's wall clock, `wall_ns` the device's.
+copies for searching. `received_ns` is the collector's wall clock, `wall_ns` the device's, which may
+be wrong by years; `happened_ns` is when it happened by the collector's clock (see
+`edge_agent.collector.messages.Arrival`), and `mark` says what is odd about that.
+
+Whoever changes a table raises VERSION and adds a step to `edge_agent.collector.migrations`.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from sqlalchemy import (
 
 from edge_agent.collector.messages import Kind
 
-VERSION = 1
+VERSION = 2
 METADATA = MetaData()
 _ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 
@@ -63,6 +67,7 @@ LOSSES = Table(
     Column("batch", BigInteger, nullable=False),
     Column("received_ns", BigInteger, nullable=False),
 )
+Index("losses_stream", LOSSES.c.device, LOSSES.c.stream, LOSSES.c.last)
 
 QUARANTINE = Table(
     "quarantine",
@@ -78,10 +83,48 @@ QUARANTINE = Table(
     Column("seen", BigInteger, nullable=False),
 )
 
+STREAMS = Table(
+    "streams",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("complete_to", BigInteger, nullable=False),  # no batch up to this one is missing
+    Column("first_ns", BigInteger, nullable=False),
+    Column("last_ns", BigInteger, nullable=False),
+)
+
+GAPS = Table(
+    "gaps",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("first_batch", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_batch", BigInteger, nullable=False),
+    Column("first", BigInteger, nullable=False),  # record numbers
+    Column("last", BigInteger, nullable=False),
+    Column("found_ns", BigInteger, nullable=False),
+    Column("asked_ns", BigInteger),
+    Column("asked", BigInteger, nullable=False),  # times
+    Column("state", Text, nullable=False),  # open, gone, filled
+)
+
+# Batches whose records are older than they are kept: what is left of their rows in `batches`, so
+# that they are known when they come again. Consecutive ones share a row.
+FOLDED = Table(
+    "folded",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("first_batch", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_batch", BigInteger, nullable=False),
+    Column("records", BigInteger, nullable=False),
+)
+
 
 def _records(name: str, *columns: Column[object]) -> Table:
     """Make a table of records: a row for each (device, stream, number)."""
-    return Table(
+    table = Table(
         name,
         METADATA,
         Column("id", _ROW_ID, primary_key=True),
@@ -95,8 +138,12 @@ def _records(name: str, *columns: Column[object]) -> Table:
         *columns,
         Column("received_ns", BigInteger, nullable=False),
         Column("record", Text, nullable=False),
+        Column("happened_ns", BigInteger),
+        Column("mark", Text),
         UniqueConstraint("device", "stream", "number"),
     )
+    Index(f"{name}_received", table.c.received_ns)
+    return table
 
 
 INSPECTIONS = _records(
@@ -118,7 +165,6 @@ ALARMS = _records(
     Column("priority", Text),
     Column("text", Text),
 )
-Index("alarms_received", ALARMS.c.received_ns)
 
 HEALTH = _records("health")
 

@@ -56,6 +56,8 @@ class Octets:
             WireError: It is larger, or cut short.
         """
         value = byte = self._byte()
+        if byte <= 0x7F and byte <= most:
+            return byte  # nearly all are this small
         shift = 7
         while byte > 0x7F:
             if shift > 63:

@@ -235,7 +235,7 @@ def read(data: bytes, at: int, *, count: int, limit_bytes: int) -> list[bytes]:
         _check_size(size, limit_bytes)
     if not octets.is_empty:
         raise WireError("batch: its columns are followed by other bytes")
-    queues = [column.texts().__next__ for column in columns]
+    queues = [iter(column.texts()).__next__ for column in columns]
     makers = [(text, [queues[place] for place in places]) for text, places in templates]
     return [
         text % tuple([take() for take in takes])

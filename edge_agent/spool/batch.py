@@ -140,10 +140,7 @@ def _is_reversible(chunks: Sequence[bytes], records: Sequence[bytes]) -> bool:
 
 def digest_of(records: Sequence[bytes]) -> str:
     """Return BLAKE2b-128 of the records, each ended by a line end, in hexadecimal digits."""
-    content = hashlib.blake2b(digest_size=16)
-    for record in records:
-        content.update(record + b"\n")
-    return content.hexdigest()
+    return hashlib.blake2b(b"\n".join([*records, b""]), digest_size=16).hexdigest()
 
 
 def content_type(payload: bytes) -> str:

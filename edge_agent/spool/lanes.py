@@ -12,11 +12,13 @@ class Lane(msgspec.Struct, frozen=True):
         name: Its name, in stats and in the names of its journal files.
         kind: What its records are, as the wire calls them.
         urgent: Seal each record at once.
+        share: How much of a byte budget its batches may use, 0 to 1; urgent ones ask for none.
     """
 
     name: str
     kind: str
     urgent: bool = False
+    share: float = 1.0
 
 
 class Backlog(msgspec.Struct, frozen=True):

@@ -192,6 +192,11 @@ class Spool:
         """The lanes, the most important first; those of a former life of the spool included."""
         return [end.lane for end in self._sealing.ends.values()]
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether `pending` tells of all that is there; not while there is no sound database."""
+        return self._sealing.files.is_open and not self._sealing.damage
+
     def pending(self, lane: str, *, after: int = 0, limit: int = 16) -> list[SealedBatch]:
         """Return the oldest sealed batches of a lane whose number is above `after`."""
         return self._ask(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import random
 import select
+import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -22,7 +24,10 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from edge_agent import clock
+from edge_agent.uplink import sockets
 from edge_agent.uplink.backoff import pause_s
+from edge_agent.uplink.network import NetworkWatch, is_stranded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +38,13 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT_S = 5.0
 _CONNACK_TIMEOUT_S = 10.0
+_OVERHEAD_BYTES = 200  # of a message: headers of MQTT, TCP and IP, until the kernel has counted
+_TEND_S = 5.0
+_HURRY_S = 1.0
+_HURRIED_ATTEMPT = 2
+_JUMP_S = 60.0
+_NO_SUBSCRIBERS = 0x10  # MQTT 5, 3.4.2.1
+_BY_CLOCK = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED (openssl/x509_vfy.h)
 _RECEIVE_MAXIMUM = 65_535  # MQTT 5, 3.2.2.3.3: what holds when the broker names none
 
 
@@ -41,6 +53,14 @@ class Acknowledge(Enum):
 
     AT_ONCE = "at once"
     BY_HAND = "by hand"
+
+
+class Taken(Enum):
+    """What the broker made of a message."""
+
+    TAKEN = "taken"
+    UNHEARD = "nobody has subscribed to it"
+    REFUSED = "refused"
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +121,8 @@ class _Outgoing(msgspec.Struct, frozen=True):
     qos: int
     retain: bool
     extra: Properties
-    stamp: Callable[[], Mapping[str, str]] | None
+    stamp: Callable[[], Mapping[str, str]] | None = None
+    on_taken: Callable[[Taken], None] | None = None
 
 
 class Client:
@@ -111,6 +132,8 @@ class Client:
         is_connected: Whether the broker has accepted us.
         error: Why the link is down, or the broker's last refusal; empty if all is well.
         connects: How often it came up.
+        is_known: Whether the broker still had our session when the link came up.
+        receive_maximum: How many messages with QoS 1 the broker takes at once.
     """
 
     def __init__(
@@ -133,13 +156,20 @@ class Client:
         self._retry_at = 0.0
         self._give_up_at = 0.0
         self._waiting: deque[_Outgoing] = deque()
-        self._in_flight: set[int] = set()
-        self._in_flight_limit = _RECEIVE_MAXIMUM
+        self._in_flight: dict[int, _Outgoing] = {}
+        self.receive_maximum = _RECEIVE_MAXIMUM
+        self._network: NetworkWatch | None = None
+        self._hurried_at = 0.0
+        self._tend_at = 0.0
+        self._clock_offset_s = 0.0
+        self._spent_bytes = 0  # over the connections before this one
+        self._handed_bytes = 0  # to this connection
         self._wake_lock = threading.Lock()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.is_connected = False
         self.error = "not connected yet"
         self.connects = 0
+        self.is_known = False
 
     # --- driving it --------------------------------------------------------------------------
 
@@ -151,25 +181,28 @@ class Client:
 
     def pump(self, timeout_s: float) -> None:
         """Do what the link needs, and wait at most so long for something to happen."""
+        if self._network is None:
+            self._network = NetworkWatch()
         if self._paho is None:
-            pause_s = self._retry_at - time.monotonic()
+            pause_s = 0.0 if self._clock_was_set() else self._retry_at - time.monotonic()
             if pause_s <= 0:
                 self._connect()
             else:
                 self._poll(min(timeout_s, pause_s), None)
             return
-        client, sock = self._paho, self._paho.socket()
+        client, sock = self._paho, self._socket()
         if sock is None:
             self._down("the broker closed the connection")
             return
-        ready = self._poll(0.0 if _has_pending(sock) else timeout_s, sock.fileno())
+        ready = self._poll(0.0 if _has_pending(sock) else timeout_s, sock)
+        if self._paho is not client:
+            return
         if ready & ~select.POLLOUT or _has_pending(sock):
             client.loop_read()
         if client.want_write():
             client.loop_write()
         client.loop_misc()
-        if self._paho is client and not self.is_connected and time.monotonic() > self._give_up_at:
-            self._down("the broker does not answer")
+        self._tend(client)
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Send what is waiting and say goodbye, so that the broker does not publish the will."""
@@ -181,11 +214,30 @@ class Client:
             self._paho.disconnect()
         self.is_connected = False  # nobody needs to hear of it
         self._down("closed")
+        if self._network is not None:
+            self._network.close()
         with self._wake_lock:
             os.close(self._wake)
             self._wake = -1
 
     # --- sending -----------------------------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        """How many messages with QoS 1 the broker would take at once."""
+        return self.receive_maximum - len(self._in_flight) - len(self._waiting)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the kernel took all that was sent: what comes next goes without delay."""
+        return self._paho is not None and not self._paho.want_write()
+
+    @property
+    def spent_bytes(self) -> int:
+        """What the link has cost so far, both ways: as the kernel counts, or what is to come."""
+        sock = self._socket()
+        traffic = sockets.read(sock) if sock is not None else None
+        return self._spent_bytes + max(self._handed_bytes, traffic.bytes if traffic else 0)
 
     def publish(
         self,
@@ -197,6 +249,7 @@ class Client:
         content_type: str = "application/json",
         properties: Mapping[str, str] | None = None,
         stamp: Callable[[], Mapping[str, str]] | None = None,
+        on_taken: Callable[[Taken], None] | None = None,
         expiry_s: int | None = None,
         response_topic: str = "",
         correlation: bytes = b"",
@@ -212,6 +265,7 @@ class Client:
             properties: User properties.
             stamp: Asked for more of them when the message goes, which may be later: no more go at
                 once than the broker takes.
+            on_taken: With QoS 1: told what the broker made of it, unless the link goes down.
             expiry_s: How long the broker keeps it for who is away; None for as long as it likes.
             response_topic: Where the answer is to go.
             correlation: What the answer is to carry.
@@ -228,8 +282,8 @@ class Client:
             extra.ResponseTopic = response_topic
         if correlation:
             extra.CorrelationData = correlation
-        message = _Outgoing(topic, payload, qos, retain, extra, stamp)
-        if qos and len(self._in_flight) >= self._in_flight_limit:
+        message = _Outgoing(topic, payload, qos, retain, extra, stamp, on_taken)
+        if qos and len(self._in_flight) >= self.receive_maximum:
             self._waiting.append(message)
         else:
             self._send(message)
@@ -249,15 +303,17 @@ class Client:
         assert self._paho is not None
         if message.stamp is not None:
             message.extra.UserProperty = list(message.stamp().items())  # the library appends them
+        self._handed_bytes += len(message.payload) + _OVERHEAD_BYTES
         info = self._paho.publish(
             message.topic, message.payload, message.qos, message.retain, message.extra
         )
         if message.qos and info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._in_flight.add(info.mid)
+            self._in_flight[info.mid] = message
 
     # --- the connection ----------------------------------------------------------------------
 
     def _connect(self) -> None:
+        self._clock_offset_s = _clock_offset_s()
         try:
             self._paho = self._new_client()
             self._paho.connect(
@@ -271,6 +327,45 @@ class Client:
             self._down(_reason(error))
         else:
             self._give_up_at = time.monotonic() + _CONNACK_TIMEOUT_S
+            self._tend_at = 0.0
+
+    def _tend(self, client: paho.Client) -> None:
+        """Give up a broker that does not answer; keep the kernel's patience by its delay."""
+        now = time.monotonic()
+        if self._paho is not client:
+            return
+        if not self.is_connected and now > self._give_up_at:
+            self._down("the broker does not answer")
+            return
+        sock = self._socket()
+        if sock is not None and now >= self._tend_at:
+            self._tend_at = now + _TEND_S
+            traffic = sockets.read(sock)
+            if traffic is not None:
+                sockets.tune(sock, keepalive_s=self._settings.keepalive_s, rtt_s=traffic.rtt_s)
+
+    def _network_changed(self) -> None:
+        """Let go of a connection that lost its way, and try again soon.
+
+        Changes come in bursts, and to many devices at once: at most once a second, and not all in
+        the same moment.
+        """
+        now = time.monotonic()
+        sock = self._socket()
+        if sock is not None:
+            if not is_stranded(sock):
+                return
+            self._down("the network has changed: the broker is not reached that way any more")
+        jitter_s = self._random.random() * min(self._reconnect_min_s, _HURRY_S)
+        soon = max(now + jitter_s, self._hurried_at + _HURRY_S)
+        self._hurried_at, self._attempt = now, min(self._attempt, _HURRIED_ATTEMPT)
+        self._retry_at = min(self._retry_at, soon)
+
+    def _clock_was_set(self) -> bool:
+        """Tell whether the wall clock jumped since the last attempt: it decides on certificates."""
+        return bool(self._settings.tls_ca) and (
+            abs(_clock_offset_s() - self._clock_offset_s) > _JUMP_S
+        )
 
     def _new_client(self) -> paho.Client:
         settings, identity = self._settings, self._identity
@@ -303,15 +398,18 @@ class Client:
 
     def _down(self, reason: str) -> None:
         """Let go of the connection, and plan the next attempt."""
-        client, was_connected = self._paho, self.is_connected
+        client, sock, was_connected = self._paho, self._socket(), self.is_connected
         self._paho, self.is_connected, self.error = None, False, reason
         self._waiting.clear()
         self._in_flight.clear()
         if client is not None:
             client.on_disconnect = None
-            sock = client.socket()
             if sock is not None:
+                traffic = sockets.read(sock)
+                self._handed_bytes = max(self._handed_bytes, traffic.bytes if traffic else 0)
                 sock.close()
+        self._spent_bytes += self._handed_bytes
+        self._handed_bytes = 0
         self._retry_at = time.monotonic() + pause_s(
             self._attempt,
             minimum_s=self._reconnect_min_s,
@@ -322,17 +420,28 @@ class Client:
         if was_connected:
             self._listener.disconnected(reason)
 
-    def _poll(self, timeout_s: float, fd: int | None) -> int:
-        """Wait for the socket or `wake`; return the socket's events."""
+    def _socket(self) -> socket.socket | None:
+        sock = self._paho.socket() if self._paho is not None else None
+        assert sock is None or isinstance(sock, socket.socket)
+        return sock
+
+    def _poll(self, timeout_s: float, sock: socket.socket | None) -> int:
+        """Wait for the socket, `wake` or the network; return the socket's events."""
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
-        if fd is not None:
+        fd = sock.fileno() if sock is not None else -1
+        network = self._network.fd if self._network is not None else None
+        if fd >= 0:
             wants = self._paho is not None and self._paho.want_write()
             poll.register(fd, select.POLLIN | (select.POLLOUT if wants else 0))
+        if network is not None:
+            poll.register(network, select.POLLIN)
         events = dict(poll.poll(max(0.0, timeout_s) * 1000))
         if events.pop(self._wake, 0):
             os.eventfd_read(self._wake)
-        return events.get(fd, 0) if fd is not None else 0
+        if network in events and self._network is not None and self._network.changed():
+            self._network_changed()
+        return events.get(fd, 0)
 
     # --- what the library tells --------------------------------------------------------------
 
@@ -340,7 +449,7 @@ class Client:
         self,
         client: paho.Client,
         _userdata: object,
-        _flags: paho.ConnectFlags,
+        flags: paho.ConnectFlags,
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
@@ -348,8 +457,9 @@ class Client:
             self._down(f"the broker refuses us: {reason}")
             return
         assert client is self._paho
-        self._in_flight_limit = getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM)
+        self.receive_maximum = getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM)
         self.is_connected, self.error, self._attempt = True, "", 0
+        self.is_known = flags.session_present
         self.connects += 1
         self._listener.connected()
 
@@ -391,8 +501,10 @@ class Client:
         reason: ReasonCode,
         _properties: Properties,
     ) -> None:
-        self._in_flight.discard(mid)
+        sent = self._in_flight.pop(mid, None)
         self.error = f"the broker refuses a message: {reason}" if reason.is_failure else ""
+        if sent is not None and sent.on_taken is not None:
+            sent.on_taken(_taken(reason))
         if self._waiting and self._paho is not None:
             self._send(self._waiting.popleft())
 
@@ -413,8 +525,23 @@ def _password(path: str) -> str | None:
     return Path(path).read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
 
 
+def _taken(reason: ReasonCode) -> Taken:
+    if reason.is_failure:
+        return Taken.REFUSED
+    return Taken.UNHEARD if reason.value == _NO_SUBSCRIBERS else Taken.TAKEN
+
+
+def _clock_offset_s() -> float:
+    return time.time() - time.monotonic()
+
+
 def _reason(error: OSError | ValueError) -> str:
     """Say why a connection failed, in one line."""
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _BY_CLOCK:
+        return (
+            f"{error}; by this device's clock it is {clock.iso(time.time_ns())}: set the clock "
+            "(NTP), or have the certificate renewed"
+        )
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__

@@ -76,6 +76,13 @@ class MqttSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = Plaintext.LOOPBACK
 
 
+class AckBy(StrEnum):
+    """Whose word lets the device forget a batch."""
+
+    COLLECTOR = "collector"
+    BROKER = "broker"
+
+
 class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How batches are sent (section `uplink`)."""
 
@@ -88,13 +95,32 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             extra={"unit": "batches"},
         ),
     ] = 16
+    ack: Annotated[
+        AckBy,
+        Meta(
+            description="Whose word lets the device forget a batch: that of a collector, which has "
+            "committed it, or that of the broker, for consumers that are not ours. What a broker "
+            "loses then is lost."
+        ),
+    ] = AckBy.COLLECTOR
+    budget_bytes_per_hour: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10**12,
+            description="For metered links: what may go over the link in an hour, both ways, "
+            "headers included; 0 for no limit. Alarms go whatever is left; live verdicts and "
+            "evidence wait first.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 0
     ack_timeout_ms: Annotated[
         int,
         Meta(
             ge=100,
             le=600_000,
-            description="Send a batch again that was not acknowledged in this time; each further "
-            "time after twice as long.",
+            description="Send a batch again that the broker has and nobody acknowledged in this "
+            "time; each further time after twice as long.",
             extra={"unit": "ms"},
         ),
     ] = 5000
@@ -142,6 +168,28 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             extra={"unit": "ms"},
         ),
     ] = 30_000
+
+
+_RISING = (("ack_timeout_ms", "ack_timeout_max_ms"), ("reconnect_min_ms", "reconnect_max_ms"))
+
+
+def check_pauses(settings: UplinkSettings, *, origin: str) -> None:
+    """Refuse a longest pause that is shorter than the first.
+
+    Args:
+        settings: How batches are sent.
+        origin: Where the settings come from, for the error's text.
+
+    Raises:
+        ConfigError: Naming both keys.
+    """
+    for first, longest in _RISING:
+        low, high = getattr(settings, first), getattr(settings, longest)
+        if high < low:
+            raise ConfigError(
+                f"{origin}: uplink.{longest}: {high} is less than uplink.{first} ({low}): raise it,"
+                f" or lower uplink.{first}"
+            )
 
 
 def check_security(settings: MqttSettings, *, origin: str) -> None:

@@ -4,11 +4,13 @@ Invariants, each held by a test of its name in tests/unit/uplink/test_uplink.py 
 tests/integration/test_uplink_to_store.py:
 
 1. *forgotten only when committed*: the source is told to forget a batch only by an acknowledgement
-   from the collector; what the broker says about it changes nothing.
+   from the collector; what the broker says about it changes nothing, unless `uplink.ack` says so.
 2. *nobody waits*: `publish_live` and `wake` hand over and return, whatever the link does.
 3. *never dies*: a fault in a round is counted, told and followed by the next round.
 4. *a broker without memory is told again*: on every new connection birth and the last retained
    message of each topic are published, and what is in flight is sent again.
+
+What is sent when is the business of `batches`.
 """
 
 from __future__ import annotations
@@ -17,25 +19,25 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge_agent import clock
 from edge_agent.errors import WireError
 from edge_agent.uplink import wire
+from edge_agent.uplink.batches import LOOK_S, Batches
+from edge_agent.uplink.budget import Budget
 from edge_agent.uplink.client import Client, Identity, Message
-from edge_agent.uplink.window import Sealed, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from edge_agent.topics import Topics
+    from edge_agent.uplink.batches import BatchSource
     from edge_agent.uplink.settings import MqttSettings, UplinkSettings
 
 log = logging.getLogger(__name__)
 
-_ROUND_S = 0.5  # the longest sleep: also how soon a forgotten wake-up is made good
 _FAULT_PAUSE_S = 0.5
 # Waking the thread costs the caller half a millisecond (the woken thread takes the interpreter
 # from it), on the path of a part. So while live messages come it is not woken: it looks by itself.
@@ -43,32 +45,8 @@ _LIVE_ROUND_S = 0.02
 _LIVE_FOR_S = 3.0
 _LIVE_MARGIN_S = 0.2
 _DRAIN_S = 0.02
-
-
-class Lane(Protocol):
-    """A lane of the source."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def urgent(self) -> bool:
-        """Whether it goes before others."""
-
-
-class BatchSource(Protocol):
-    """Where sealed batches come from and are forgotten: the spool, by shape."""
-
-    @property
-    def lanes(self) -> Sequence[Lane]:
-        """The lanes, the most important first."""
-
-    def pending(self, lane: str, *, after: int, limit: int) -> Sequence[Sealed]:
-        """Return the oldest batches of a lane whose number is above `after`."""
-
-    def acknowledge(self, stream: str, ranges: Sequence[tuple[int, int]]) -> int:
-        """Forget batches."""
+_LIVE_SHARE = 0.25
+"""How much of a byte budget verdicts may use that nobody misses: less than any record."""
 
 
 class UplinkState(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,9 +59,15 @@ class UplinkState(msgspec.Struct, frozen=True, kw_only=True):
         sent_batches: Batches sent, repeated ones included.
         sent_bytes: Their payload bytes.
         resent_batches: Batches sent again.
-        acked_batches: Batches the collector acknowledged and the source then forgot.
+        acked_batches: Batches that were acknowledged and the source then forgot.
+        wants: Messages of a collector that misses batches, answered.
+        unheard: Batches that the broker had nobody for, where its word counts.
+        link_bytes: What the link has cost, both ways, headers included.
+        hour_bytes: As much of it as fell into the last hour.
+        budget_left: How full the bucket of the budget is, 0 to 1; less where something is owed.
+        held: Lanes that wait for the budget.
         live_sent: Live messages sent.
-        live_dropped: Live messages dropped: the link was down or slow.
+        live_dropped: Live messages dropped: the link was down or slow, or the budget short.
         faults: Rounds that failed, and messages to us that could not be read.
         error: Why the link is down, or the last fault; empty if all is well.
     """
@@ -95,6 +79,12 @@ class UplinkState(msgspec.Struct, frozen=True, kw_only=True):
     sent_bytes: int = 0
     resent_batches: int = 0
     acked_batches: int = 0
+    wants: int = 0
+    unheard: int = 0
+    link_bytes: int = 0
+    hour_bytes: int = 0
+    budget_left: float = 1.0
+    held: tuple[str, ...] = ()
     live_sent: int = 0
     live_dropped: int = 0
     faults: int = 0
@@ -158,23 +148,15 @@ class Uplink:
             reconnect_min_s=settings.reconnect_min_ms / 1000,
             reconnect_max_s=settings.reconnect_max_ms / 1000,
         )
-        urgent_first = sorted(source.lanes, key=lambda lane: not lane.urgent)
-        self._windows = {
-            lane.name: Window(
-                settings.window,
-                timeout_s=settings.ack_timeout_ms / 1000,
-                timeout_max_s=settings.ack_timeout_max_ms / 1000,
-            )
-            for lane in urgent_first
-        }
-        self._streams: dict[str, Window] = {}
-        self._acks: list[wire.Ack] = []
+        self._budget = Budget(settings.budget_bytes_per_hour, now=time.monotonic())
+        self._batches = Batches(
+            source, self._client, topics, settings=settings, budget=self._budget
+        )
         self._live: deque[_Live] = deque()
         self._live_lock = threading.Lock()
         self._retained: dict[str, _Live] = {}
-        self._counts = dict.fromkeys(UplinkState.__struct_fields__[3:-1], 0)
+        self._counts = dict.fromkeys(("live_sent", "live_dropped", "faults"), 0)
         self._fault = ""
-        self._looked_at = 0.0
         self._attentive_until = 0.0  # until then the thread looks for live messages by itself
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
@@ -191,9 +173,9 @@ class Uplink:
             self._thread.join(timeout_s)
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until the collector has all sealed batches; False if it had not in time."""
+        """Wait until all sealed batches are acknowledged; False if they were not in time."""
         end = time.monotonic() + timeout_s
-        while any(self._source.pending(name, after=0, limit=1) for name in self._windows):
+        while any(self._source.pending(name, after=0, limit=1) for name in self._batches.lanes):
             if time.monotonic() >= end:
                 return False
             self._stopping.wait(_DRAIN_S)
@@ -201,7 +183,7 @@ class Uplink:
 
     def wake(self) -> None:
         """Look for new batches now (the spool's `on_sealed`)."""
-        self._looked_at = 0.0
+        self._batches.look()
         self._client.wake()
 
     def publish_live(
@@ -234,11 +216,22 @@ class Uplink:
 
     def state(self) -> UplinkState:
         """Tell how the uplink stands."""
+        batches, now = self._batches, time.monotonic()
         return UplinkState(
             connected=self._client.is_connected,
             connects=self._client.connects,
-            in_flight=sum(len(window) for window in self._windows.values()),
-            error=self._client.error or self._fault,
+            in_flight=batches.in_flight,
+            sent_batches=batches.sent,
+            sent_bytes=batches.sent_bytes,
+            resent_batches=batches.resent,
+            acked_batches=batches.acked,
+            wants=batches.wanted,
+            unheard=batches.unheard,
+            link_bytes=batches.charged_bytes,
+            hour_bytes=self._budget.spent_bytes(now),
+            budget_left=round(self._budget.left(now), 3),
+            held=batches.held,
+            error=self._client.error or batches.trouble or self._fault,
             **self._counts,
         )
 
@@ -248,16 +241,14 @@ class Uplink:
         """See `Listener`."""
         log.info("uplink is connected")
         self._client.subscribe(self._topics.ack)
+        self._client.subscribe(self._topics.want)
         if self._on_command is not None:
             self._client.subscribe(self._topics.command)
         self._client.publish(self._topics.birth, self._birth, qos=1, retain=True)
         with self._live_lock:
             self._live.clear()  # what waits is either retained below or too late to be live
             self._live.extend(self._retained.values())
-        now = time.monotonic()
-        for window in self._windows.values():
-            window.restart(now)
-        self._looked_at = 0.0
+        self._batches.restart(time.monotonic())
         self._on_link(True, "")  # noqa: FBT003 - a callback's value
 
     def disconnected(self, reason: str) -> None:
@@ -269,10 +260,11 @@ class Uplink:
         """See `Listener`."""
         if message.topic == self._topics.command and self._on_command is not None:
             self._on_command(message)
-        if message.topic != self._topics.ack:
-            return
         try:
-            self._acks.append(wire.decode_ack(message.payload))
+            if message.topic == self._topics.ack:
+                self._batches.acknowledged(wire.decode_ack(message.payload))
+            elif message.topic == self._topics.want:
+                self._batches.missed(wire.decode_want(message.payload))
         except WireError as error:
             self._note_fault(error)
 
@@ -287,81 +279,38 @@ class Uplink:
                 self._note_fault(error)
                 self._stopping.wait(_FAULT_PAUSE_S)
         if self._client.is_connected:
-            self._send_live()
+            self._send_live(time.monotonic())
             self._client.publish(self._topics.birth, self._death, qos=1, retain=True)
         self._client.close()
 
     def _pause_s(self) -> float:
         """How long there is nothing to do unless somebody wakes us."""
-        if self._live or self._acks or not self._looked_at:
-            return 0.0 if self._client.is_connected else _ROUND_S
-        dues = [window.next_due_at() for window in self._windows.values()]
-        next_due = min((due for due in dues if due is not None), default=float("inf"))
+        if not self._client.is_connected:
+            return LOOK_S
+        if self._live and self._client.is_clear:
+            return 0.0
         now = time.monotonic()
-        longest = _LIVE_ROUND_S if now < self._attentive_until else _ROUND_S
-        return min(longest, max(0.0, next_due - now))
+        longest = _LIVE_ROUND_S if now < self._attentive_until else LOOK_S
+        return min(longest, self._batches.pause_s(now))
 
     def _round(self, now: float) -> None:
-        self._take_acks()
-        if not self._client.is_connected:
-            return
-        self._send_live()
-        for window in self._windows.values():
-            for batch in window.due(now):
-                self._counts["resent_batches"] += 1
-                self._send(batch)
-        if now - self._looked_at >= _ROUND_S:
-            self._looked_at = now
-            self._fill(now)
+        self._batches.forget()
+        if self._client.is_connected:
+            self._send_live(now)
+            self._batches.send(now)
 
-    def _fill(self, now: float) -> None:
-        """Send what the windows have room for, the urgent lanes first."""
-        for name, window in self._windows.items():
-            if window.room <= 0:
-                continue
-            for batch in self._source.pending(name, after=window.cursor, limit=window.room):
-                self._streams[batch.stream] = window
-                window.take(batch, now)
-                self._send(batch)
-
-    def _take_acks(self) -> None:
-        """Let the source forget what the collector has, in one go for each stream."""
-        acks, self._acks = self._acks, []
-        by_stream: dict[str, list[tuple[int, int]]] = {}
-        for ack in acks:
-            by_stream.setdefault(ack.stream, []).extend(ack.batches)
-        for stream, ranges in by_stream.items():
-            self._counts["acked_batches"] += self._source.acknowledge(stream, ranges)
-            window = self._streams.get(stream)
-            if window is not None:
-                for low, high in ranges:
-                    window.acknowledge(low, high)
-                self._looked_at = 0.0
-
-    def _send(self, batch: Sealed) -> None:
-        self._client.publish(
-            self._topics.batch(batch.kind),
-            batch.data,
-            qos=1,
-            content_type=batch.content_type,
-            properties={
-                "encoding": batch.encoding,
-                "stream": batch.stream,
-                "batch": str(batch.batch),
-            },
-            stamp=_sending,
-            expiry_s=wire.EXPIRY_S,
-        )
-        self._counts["sent_batches"] += 1
-        self._counts["sent_bytes"] += len(batch.data)
-
-    def _send_live(self) -> None:
-        while self._client.is_connected:
+    def _send_live(self, now: float) -> None:
+        """Send what is live, as far as the link takes it at once, and the budget bears it."""
+        while self._client.is_clear:
             with self._live_lock:
                 if not self._live:
                     return
-                self._attentive_until = time.monotonic() + _LIVE_FOR_S
+                self._attentive_until = now + _LIVE_FOR_S
                 message = self._live.popleft()
+            may_wait = not (message.retain or message.qos)
+            if may_wait and not self._budget.allows(_LIVE_SHARE, now=now):
+                self._counts["live_dropped"] += 1
+                continue
             self._client.publish(
                 message.topic,
                 message.payload,
@@ -376,7 +325,3 @@ class Uplink:
         self._fault = f"{type(error).__name__}: {error}"
         log.error("uplink: %s", self._fault)
         self._on_fault(self._fault)
-
-
-def _sending() -> dict[str, str]:
-    return wire.sending_properties(clock.boot_id(), clock.now())

@@ -209,7 +209,7 @@ def _check(found: list[tuple[int, int]], name: str) -> None:
         raise WireError(f"{name}: its ranges are out of order or too many")
 
 
-def sending_properties(boot: str, stamp: Stamp) -> dict[str, str]:
+def sending_properties(boot: str, stamp: Stamp, *, expiry_s: int = EXPIRY_S) -> dict[str, str]:
     """Return the user properties that tell when a batch was sent: they change with each sending.
 
     With them, and the message's expiry as it comes, a collector dates records by its own clock.
@@ -217,12 +217,13 @@ def sending_properties(boot: str, stamp: Stamp) -> dict[str, str]:
     Args:
         boot: Id of the device's boot.
         stamp: The moment of sending, by the device's clocks.
+        expiry_s: The message's expiry interval as it is sent; the broker counts it down.
     """
     return {
         "boot": boot,
         "sent_wall_ns": str(stamp.wall_ns),
         "sent_mono_ns": str(stamp.mono_ns),
-        "expiry_s": str(EXPIRY_S),
+        "expiry_s": str(expiry_s),
     }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from sqlalchemy import create_engine, select
+from sqlalchemy.pool import NullPool
 
 from edge_agent.clock import iso
 from edge_agent.collector import messages
@@ -14,7 +16,8 @@ from edge_agent.collector.messages import BirthSeen, Delivery, Rejected
 from edge_agent.collector.reading import Reader
 from edge_agent.collector.settings import StoreSettings
 from edge_agent.collector.store import Group, Outcome, Store, StoreUnavailable, open_store
-from edge_agent.collector.stores import sqlite
+from edge_agent.collector.stores import writing
+from edge_agent.collector.tables import BATCHES, FOLDED, QUARANTINE
 from edge_agent.errors import StoreError
 from edge_agent.spool.batch import Loss
 from tests.unit.collector import arrivals
@@ -24,10 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sqlalchemy import Connection
 
-@pytest.fixture(params=["sqlite"])
+    from tests.rigs.postgresql import Cluster
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"{request.param}:///{tmp_path}/sub/collector.db"
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/sub/collector.db"
+    cluster: Cluster = request.getfixturevalue("postgresql")
+    return cluster.database()
 
 
 @pytest.fixture
@@ -58,6 +68,14 @@ def group(*payloads: bytes, topic: str = "batch/inspections", device: str = "dev
             assert isinstance(item, Rejected)
             found.rejects.append(item)
     return found
+
+
+@contextmanager
+def looking(url: str) -> Iterator[Connection]:
+    """Look into a store beside the collector."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool)
+    with engine.begin() as connection:
+        yield connection
 
 
 def test_twice_sent_is_once_stored(store: Store, reader: Reader) -> None:
@@ -130,17 +148,16 @@ def test_losses_are_kept(store: Store, reader: Reader) -> None:
 def test_the_quarantine_counts_what_comes_again(store: Store, url: str) -> None:
     store.commit(group(b"garbage", sealed(1, [inspection(1)])))
     store.commit(group(b"garbage"))
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
-        rows = database.execute("SELECT device, reason, payload, seen FROM quarantine").fetchall()
-    database.close()
-    ((device, reason, payload, seen),) = rows
-    assert (device, payload, seen) == ("dev1", b"garbage", 2)
-    assert "not a zstd frame" in reason
+    with looking(url) as connection:
+        rows = connection.execute(select(QUARANTINE)).all()
+    (row,) = rows
+    assert (row.device, row.payload, row.seen) == ("dev1", b"garbage", 2)
+    assert "not a zstd frame" in row.reason
 
 
 def test_a_group_is_stored_whole_or_not_at_all(store: Store, reader: Reader) -> None:
     batch = group(sealed(1, [inspection(1)]), sealed(2, [inspection(2)], first=2))
-    batch.deliveries[1].rows[0]["score"] = object()  # what a driver cannot store
+    batch.deliveries[1].columns["score"][0] = object()  # what a driver cannot store
     with pytest.raises(StoreError) as caught:
         store.commit(batch)
     assert not isinstance(caught.value, StoreUnavailable)
@@ -148,46 +165,24 @@ def test_a_group_is_stored_whole_or_not_at_all(store: Store, reader: Reader) -> 
     assert reader.devices() == []
 
 
-def test_a_locked_database_is_away_not_broken(
-    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with store._engine.connect() as connection:  # type: ignore[attr-defined]  # waits less long
-        connection.exec_driver_sql("PRAGMA busy_timeout = 20")
-    other = sqlite3.connect(url.removeprefix("sqlite:///"))
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreUnavailable, match="locked"):
-        store.commit(group(sealed(1, [inspection(1)])))
-    other.rollback()
-    other.close()
-    assert store.commit(group(sealed(1, [inspection(1)]))) == [Outcome.STORED]
-
-
-def test_a_newer_store_is_refused(url: str, tmp_path: Path) -> None:
+def test_a_newer_store_is_refused(url: str) -> None:
     open_store(StoreSettings(url=url)).close()
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
-        database.execute("PRAGMA user_version = 99")
-    database.close()
+    with looking(url) as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA user_version = 99")
+        else:
+            connection.exec_driver_sql("UPDATE edge_store SET version = 99")
     with pytest.raises(StoreError, match="use the newer collector"):
         open_store(StoreSettings(url=url))
     with pytest.raises(StoreError, match="use the newer collector"):
         Reader(url)
 
 
-def test_a_missing_store_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"none\.db: no such file; give the configuration"):
-        Reader(f"sqlite:///{tmp_path}/none.db")
-    (tmp_path / "text.db").write_text("this is no database, but it is long enough to be read")
-    with pytest.raises(StoreError, match="cannot be read"):
-        Reader(f"sqlite:///{tmp_path}/text.db")
-    with pytest.raises(StoreError, match="cannot be opened"):
-        open_store(StoreSettings(url=f"sqlite:///{tmp_path}/text.db/x.db"))
-
-
 def test_the_quarantine_is_bounded_and_keeps_the_newest(
     store: Store, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "_KEPT_ROWS", 5)
-    monkeypatch.setattr(sqlite, "_KEPT_BYTES", 400)
+    monkeypatch.setattr(writing, "KEPT_ROWS", 5)
+    monkeypatch.setattr(writing, "KEPT_BYTES", 400)
     for number in range(20):
         bad = group(b"x" * 100 + b"%d" % number).rejects[0]
         came = msgspec.structs.replace(bad.arrival, received_ns=number)
@@ -200,3 +195,79 @@ def test_the_quarantine_is_bounded_and_keeps_the_newest(
     assert (large.bytes, large.device) == (10_000, "dev1")
     assert reader.payload(large.digest) is None
     assert reader.payload(kept[-1].digest) == b"x" * 100 + b"19"
+
+
+def test_what_cannot_stand_in_a_column_is_kept_in_the_record(store: Store, reader: Reader) -> None:
+    odd = ["a\tb\\.\n\\N", "\\.", "\x00\x01\x7f", "ü🙂\u2028", "", "\\N", "x\r\n"]
+    records = [inspection(n, part=part, boot=None) for n, part in enumerate(odd, 1)]
+    records.append(b'{\t"part"\r:"tab" ,"verdict":"a\\\\b\\u0000"}')
+    assert store.commit(group(sealed(1, records))) == [Outcome.STORED]
+    entries = reader.inspections(last=10)
+    assert [e.record["part"] for e in entries] == [*odd, "tab"]
+    assert entries[-1].record["verdict"] == "a\\b\x00"
+
+
+def test_what_is_old_is_dropped_and_still_known(url: str) -> None:
+    settings = StoreSettings(url=url, keep_days=3)
+    store = open_store(settings)
+    day_ns = 86_400_000_000_000
+    now_ns = 20_000 * day_ns + 1000
+
+    def aged(number: int, days: int, kind: str = "inspections") -> Group:
+        record = inspection(number) if kind == "inspections" else b'{"key":"k"}'
+        made = group(
+            sealed(number, [record], first=number, kind=kind, stream=kind), topic=f"batch/{kind}"
+        )
+        came = msgspec.structs.replace(
+            made.deliveries[0].arrival, received_ns=now_ns - days * day_ns
+        )
+        return Group([msgspec.structs.replace(made.deliveries[0], arrival=came)], [], [])
+
+    work = [aged(n, days) for n, days in enumerate((9, 9, 8, 4, 3, 2, 0), 1)]
+    work += [aged(1, 9, "alarms"), aged(2, 1, "alarms"), aged(1, 8, "health")]
+    for each in work:
+        assert store.commit(each) == [Outcome.STORED]
+    store.sweep(now_ns, grace_s=0)
+    assert store.tidy(now_ns).records == 6
+    assert store.tidy(now_ns).records == 0
+    reader = Reader(url)
+    assert [entry.number for entry in reader.inspections(last=10)] == [5, 6, 7]
+    assert [entry.number for entry in reader.alarms()] == [2]
+    (device,) = reader.devices()
+    assert (device.batches, device.records) == (10, 10)
+    for each in work:
+        assert store.commit(each) == [Outcome.REPEATED]
+    assert [entry.number for entry in reader.inspections(last=10)] == [5, 6, 7]
+    reader.close()
+    with looking(url) as connection:
+        folded = connection.execute(select(FOLDED).order_by(FOLDED.c.stream)).all()
+        left = connection.execute(select(BATCHES.c.batch).order_by(BATCHES.c.batch)).scalars().all()
+    assert [(row.stream, row.first_batch, row.last_batch) for row in folded] == [
+        ("alarms", 1, 1),
+        ("inspections", 1, 4),
+    ]
+    assert left == [1, 2, 5, 6, 7]
+    store.close()
+
+
+def test_nothing_is_dropped_unless_that_is_asked_for(store: Store, reader: Reader) -> None:
+    store.commit(group(sealed(1, [inspection(1)])))
+    assert store.tidy(2**62).records == 0
+    assert len(reader.inspections(last=10)) == 1
+
+
+def test_a_record_is_shown_with_when_it_happened(store: Store, reader: Reader) -> None:
+    record = inspection(1, boot="b", mono_ns=2_000_000_000, wall_ns=5, time="1970-01-01T00:00:00Z")
+    late = inspection(2, boot="b", mono_ns=1_000_000_000)
+    sent = group(sealed(1, [record, late, inspection(3, boot="a")]))
+    came = msgspec.structs.replace(
+        sent.deliveries[0].arrival, boot="b", sent_mono_ns=61_500_000_000
+    )
+    item = messages.read(ROOT, came, limit_bytes=LIMIT_BYTES)
+    assert isinstance(item, Delivery)
+    store.commit(Group([item], [], []))
+    found = reader.inspections(last=10)
+    assert [entry.mark for entry in found] == ["", "late", "historical"]
+    assert found[0].happened == "2023-11-14T22:12:20.500Z"
+    assert found[2].happened == ""
+    assert b'"happened":"2023-11-14T22:12:20.500Z"' in found[0].as_json()

@@ -1,6 +1,6 @@
 """A device for tests: a process with a real spool and a real uplink that writes made-up records.
 
-    python device.py DIRECTORY PORT NAME RATE
+    python device.py DIRECTORY PORT NAME RATE [ACK]
 
 It prints `lane number` once `append` returned, so that the test knows what must arrive, and ends
 with SIGTERM, or with SIGKILL like the real thing.
@@ -21,7 +21,7 @@ from edge_agent.spool.settings import SpoolSettings
 from edge_agent.spool.spool import Lane, Spool
 from edge_agent.topics import Topics
 from edge_agent.uplink import wire
-from edge_agent.uplink.settings import MqttSettings, UplinkSettings
+from edge_agent.uplink.settings import AckBy, MqttSettings, UplinkSettings
 from edge_agent.uplink.uplink import Uplink
 
 LANES = (Lane("alarms", "alarms", urgent=True), Lane("inspections", "inspections"))
@@ -67,7 +67,7 @@ def birth(name: str, *, online: bool) -> bytes:
     return wire.encode(wire.Birth(device=name, online=online, boot="b" * 32, version="test"))
 
 
-def main(directory: Path, port: int, name: str, rate: float) -> None:
+def main(directory: Path, port: int, name: str, rate: float, ack: AckBy) -> None:
     """Append at a rate until told to stop; then say goodbye."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -76,7 +76,9 @@ def main(directory: Path, port: int, name: str, rate: float) -> None:
         spool,
         Topics("edge/v1", name),
         mqtt=MqttSettings(port=port),
-        settings=UplinkSettings(ack_timeout_ms=500, reconnect_min_ms=20, reconnect_max_ms=200),
+        settings=UplinkSettings(
+            ack=ack, ack_timeout_ms=500, reconnect_min_ms=20, reconnect_max_ms=200
+        ),
         birth=birth(name, online=True),
         death=birth(name, online=False),
     )
@@ -101,4 +103,10 @@ def main(directory: Path, port: int, name: str, rate: float) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], float(sys.argv[4]))
+    main(
+        Path(sys.argv[1]),
+        int(sys.argv[2]),
+        sys.argv[3],
+        float(sys.argv[4]),
+        AckBy(sys.argv[5]) if len(sys.argv) > 5 else AckBy.COLLECTOR,
+    )

@@ -11,6 +11,8 @@ import pytest
 from edge_agent.uplink.client import Client, Identity, Message
 from edge_agent.uplink.settings import MqttSettings
 from tests.broker import Broker
+from tests.integration.watched_link import WatchedLink
+from tests.rigs import wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,6 +147,30 @@ def test_a_device_does_not_talk_to_a_strange_broker(broker: Broker, keys: Path) 
     assert client.connects == 0
     assert "certificate verify failed" in client.error
     client.close()
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(bool(wall_clock.missing()), reason=wall_clock.missing() or "it is here")
+def test_a_device_in_1970_says_so_and_comes_back_once_its_clock_is_right(
+    broker: Broker, keys: Path, tmp_path: Path
+) -> None:
+    clock = wall_clock.WallClock(tmp_path / "clock")
+    clock.set_off_s(-int(time.time()) + 86_400)
+    tls = settings(broker, keys, authority="plant", own="device")
+    link = WatchedLink(tls, reconnect_s=(60, 60), env=clock.env)
+    try:
+        said = link.hears("down [SSL", within_s=10)
+        assert "certificate is not yet valid" in said
+        assert "by this device's clock it is 1970-01-02T" in said
+        assert said.endswith("set the clock (NTP), or have the certificate renewed")
+        clock.set_off_s(0)
+        link.hears("up", within_s=5)  # not after the pause, which is 6 seconds at least
+        clock.set_off_s(20 * 365 * 86_400)  # a link that stands bears any jump
+        time.sleep(0.5)
+        assert link.is_silent
+    finally:
+        link.close()
+        clock.close()
 
 
 def test_a_missing_certificate_is_named(broker: Broker, keys: Path) -> None:

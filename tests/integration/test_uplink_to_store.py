@@ -6,25 +6,30 @@ rows of the database.
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.broker import Broker, Memory
+from tests.rigs import wall_clock
+from tests.unit.uplink.peer import Peer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 pytestmark = [pytest.mark.broker, pytest.mark.processes]
 
 RATE = 400.0
+YEAR_NS = 365 * 86_400 * 10**9
 DEVICE = Path(__file__).with_name("device.py")
 
 
@@ -45,7 +50,7 @@ class Plant:
             encoding="utf-8",
         )
 
-    def start_device(self) -> None:
+    def start_device(self, *, rate: float = RATE, env: Mapping[str, str] | None = None) -> None:
         self.device = subprocess.Popen(
             [
                 sys.executable,
@@ -53,9 +58,10 @@ class Plant:
                 self.directory / "spool",
                 str(self.broker.port),
                 "dev1",
-                str(RATE),
+                str(rate),
             ],
             stdout=subprocess.PIPE,
+            env={**os.environ, **(env or {})},
         )
         reader = threading.Thread(target=self._listen, args=(self.device,))
         reader.start()
@@ -190,3 +196,38 @@ def test_a_killed_device_loses_and_doubles_nothing(plant: Plant) -> None:
     plant.load(150)
     plant.finish()
     plant.compare()
+
+
+def _has(peer: Peer, messages: int) -> bool:
+    return peer.inbox.qsize() >= messages
+
+
+@pytest.mark.skipif(bool(wall_clock.missing()), reason=wall_clock.missing() or "it is here")
+def test_a_clock_that_jumps_by_years_loses_doubles_and_reorders_nothing(tmp_path: Path) -> None:
+    clock = wall_clock.WallClock(tmp_path / "clock")
+    clock.set_off_s(-int(time.time()) + 86_400)  # no battery: it wakes in 1970
+    plant = Plant(tmp_path, memory=Memory.NONE)
+    plant.broker.start()
+    peer = Peer(plant.broker, "edge/v1/dev1/batch/inspections")
+    plant.start_collector()
+    plant.start_device(rate=50, env=clock.env)
+    try:
+        for years in (0, 10, -20, 0):
+            target = peer.inbox.qsize() + 3
+            wait_for(partial(_has, peer, target))  # batches went by that clock
+            clock.set_off_s(years * 365 * 86_400)
+        plant.finish()
+    finally:
+        plant.stop()
+        clock.close()
+        peer.close()
+    plant.compare()
+    sent = [message.properties for message in peer.inbox.queue if message.properties]
+    mono_ns = [int(each["sent_mono_ns"]) for each in sent]
+    wall_ns = [int(each["sent_wall_ns"]) for each in sent]
+    assert mono_ns == sorted(mono_ns)
+    assert wall_ns != sorted(wall_ns)
+    assert max(wall_ns) - min(wall_ns) > 60 * YEAR_NS  # it did jump
+    batches = list(dict.fromkeys(int(each["batch"]) for each in sent))
+    assert batches == list(range(1, len(batches) + 1))
+    assert len({each["boot"] for each in sent}) == 1

@@ -99,6 +99,10 @@ class Disk:
                     os.write(file.fileno(), chunk)
         return ballast
 
+    def empty(self) -> None:
+        """Delete what `fill` wrote."""
+        (self.root / "ballast").unlink(missing_ok=True)
+
     def make_read_only(self) -> None:
         """Let the kernel make it read-only under the feet of who writes, as after an error."""
         trigger = Path("/sys/fs/ext4", self._device.name, "trigger_fs_error")

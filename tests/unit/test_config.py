@@ -49,6 +49,11 @@ def test_the_least_configuration_has_every_default() -> None:
     assert config.socket_path == Path("/run/edge-agent/control.sock")
 
 
+def test_keys_that_contradict_each_other_are_both_named() -> None:
+    said = refusal({**LEAST, "uplink": {"reconnect_min_ms": 60_000}})
+    assert said.startswith("uplink.reconnect_max_ms: 30000 is less than uplink.reconnect_min_ms")
+
+
 def test_a_device_without_a_name_takes_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "box-7.plant.example")
     assert parse(LEAST, origin="x").device == "box-7"

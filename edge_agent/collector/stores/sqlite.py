@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy
-from sqlalchemy import event, func, select
+from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
-from edge_agent.collector.messages import Rejected
-from edge_agent.collector.store import Group, Outcome, StoreUnavailable
-from edge_agent.collector.tables import (
-    BATCHES,
-    DEVICES,
-    LOSSES,
-    METADATA,
-    QUARANTINE,
-    RECORDS,
-    VERSION,
-)
+from edge_agent.collector import migrations
+from edge_agent.collector.store import Group, Outcome, StoreUnavailable, Tidied
+from edge_agent.collector.stores import gaps, retention, writing
+from edge_agent.collector.tables import METADATA, RECORDS, VERSION
 from edge_agent.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Connection, Engine
 
-    from edge_agent.collector.messages import BirthSeen, Delivery
+    from edge_agent.collector.gaps import Gap
+    from edge_agent.collector.messages import Delivery, Kind
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _PREFIX = "sqlite:///"
-_PAYLOAD_LIMIT_BYTES = 2**20
-_KEPT_BYTES = 256 * 2**20
-_KEPT_ROWS = 10_000
+_PAUSE_S = 0.02
 
 
 def path_of(url: str) -> Path:
@@ -52,31 +51,77 @@ def path_of(url: str) -> Path:
 class SqliteStore:
     """A SQLite file that this collector writes."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, keep_days: int = 0) -> None:
         """Open the file, and make it and its tables if it is new.
+
+        Args:
+            url: As `store.url`.
+            keep_days: As `store.keep_days`.
 
         Raises:
             StoreError: It cannot be opened, or a newer collector made it.
         """
         self._path = path_of(url)
+        self._keep_days = keep_days
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._engine = sqlalchemy.create_engine(
                 url, poolclass=StaticPool, connect_args={"check_same_thread": False}
             )
-            event.listen(self._engine, "connect", _tune)
+            # What is old is dropped on a connection of its own, beside whoever writes.
+            self._beside = sqlalchemy.create_engine(url, poolclass=NullPool)
+            for engine in (self._engine, self._beside):
+                event.listen(engine, "connect", _tune)
             with _closed_on_error(self._engine), self._engine.begin() as connection:
-                _check_version(connection, self._path)
-                METADATA.create_all(connection)
-                connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+                _make_tables(connection, self._path)
         except (OSError, DBAPIError) as error:
             raise StoreError(f"store {self._path}: cannot be opened: {_cause(error)}") from error
 
     def commit(self, group: Group) -> list[Outcome]:
         """See `Store`."""
+        return self._transact(lambda connection: _write(connection, group))
+
+    def sweep(self, now_ns: int, *, grace_s: float) -> list[Gap]:
+        """See `Store`."""
+        return self._transact(lambda connection: gaps.sweep(connection, now_ns, grace_s=grace_s))
+
+    def gone(
+        self, device: str, stream: str, batches: Sequence[tuple[int, int]], now_ns: int
+    ) -> None:
+        """See `Store`."""
+        self._transact(lambda connection: gaps.gone(connection, device, stream, batches, now_ns))
+
+    def tidy(self, now_ns: int) -> Tidied:
+        """See `Store`."""
+        if not self._keep_days:
+            return Tidied()
+        before_ns = retention.horizon(now_ns, self._keep_days)
+        records = sum(
+            self._step_by_step(partial(retention.forget, table=table, before_ns=before_ns))
+            for table in RECORDS.values()
+        )
+        batches = self._step_by_step(partial(retention.fold, before_ns=before_ns))
+        if records:
+            log.info("store %s: dropped %d records", self._path, records)
+        return Tidied(records=records, batches=batches)
+
+    def _step_by_step(self, work: Callable[[Connection], int]) -> int:
+        """Repeat something until it does nothing more; between two times others may write."""
+
+        def step(connection: Connection) -> int:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return work(connection)
+
+        total = 0
+        while done := self._transact(step, self._beside):
+            total += done
+            time.sleep(_PAUSE_S)
+        return total
+
+    def _transact(self, work: Callable[[Connection], T], engine: Engine | None = None) -> T:
         try:
-            with self._engine.begin() as connection:
-                return _write(connection, group)
+            with (engine or self._engine).begin() as connection:
+                return work(connection)
         except OperationalError as error:  # locked, full, read-only, gone
             raise StoreUnavailable(f"store {self._path}: {_cause(error)}") from error
         except (sqlalchemy.exc.SQLAlchemyError, OverflowError, UnicodeError) as error:
@@ -85,6 +130,7 @@ class SqliteStore:
     def close(self) -> None:
         """See `Store`."""
         self._engine.dispose()
+        self._beside.dispose()
 
 
 def open_for_reading(url: str) -> Engine:
@@ -107,7 +153,7 @@ def open_for_reading(url: str) -> Engine:
     )
     try:
         with _closed_on_error(engine), engine.connect() as connection:
-            _check_version(connection, path)
+            migrations.check_for_reading(_version(connection), str(path))
     except DBAPIError as error:
         raise StoreError(f"store {path}: cannot be read: {_cause(error)}") from error
     return engine
@@ -133,61 +179,34 @@ def _tune(connection: sqlite3.Connection, _record: object) -> None:
         raise
 
 
-def _check_version(connection: Connection, path: Path) -> None:
-    version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if version > VERSION:
-        raise StoreError(
-            f"store {path}: its tables are of version {version}, this collector knows {VERSION}; "
-            "use the newer collector"
-        )
+def _version(connection: Connection) -> int:
+    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+
+
+def _make_tables(connection: Connection, path: Path) -> None:
+    """Make the tables, or bring those of an earlier version up, in one transaction."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    have = _version(connection)
+    migrations.check(have, str(path))
+    if have == 0:
+        METADATA.create_all(connection)
+    elif have < VERSION:
+        log.info("store %s: from version %d to %d", path, have, VERSION)
+        migrations.bring_up(connection, have, migrations.SQLITE)
+    connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
 
 
 def _write(connection: Connection, group: Group) -> list[Outcome]:
-    outcomes = [_claim(connection, delivery) for delivery in group.deliveries]
-    rows: dict[str, list[dict[str, Any]]] = {kind.value: [] for kind in RECORDS}
-    losses: list[dict[str, Any]] = []
-    rejects = list(group.rejects)
+    outcomes = writing.claim(connection, group.deliveries)
+    rows: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in RECORDS}
     for delivery, outcome in zip(group.deliveries, outcomes, strict=True):
         if outcome is Outcome.STORED:
-            rows[delivery.kind.value].extend(_rows(delivery))
-            losses.extend(_losses(delivery))
-        elif outcome is Outcome.CONTRADICTED:
-            reason = f"batch: number {delivery.header.batch} was stored with other content"
-            rejects.append(Rejected(delivery.device, reason, delivery.digest, delivery.arrival))
+            rows[delivery.kind].extend(_rows(delivery))
     for kind, table in RECORDS.items():
-        if rows[kind.value]:
-            connection.execute(insert(table).on_conflict_do_nothing(), rows[kind.value])
-    if losses:
-        connection.execute(insert(LOSSES), losses)
-    seen = {d.device: d.arrival.received_ns for d in group.deliveries}
-    for device, received_ns in seen.items():
-        _upsert_device(connection, {"device": device, "last_seen_ns": received_ns})
-    for birth in group.births:
-        _upsert_device(connection, _device(birth))
-    _quarantine(connection, rejects)
+        if rows[kind]:
+            connection.execute(insert(table).on_conflict_do_nothing(), rows[kind])
+    writing.finish(connection, group, outcomes)
     return outcomes
-
-
-def _claim(connection: Connection, delivery: Delivery) -> Outcome:
-    """Take the batch's number, if nobody has it: this is what makes twice sent once stored."""
-    header, arrival = delivery.header, delivery.arrival
-    key = {"device": delivery.device, "stream": header.stream, "batch": header.batch}
-    claimed = connection.execute(
-        insert(BATCHES).on_conflict_do_nothing(),
-        {
-            **key,
-            "kind": header.kind,
-            "first": header.first,
-            "last": header.last,
-            "bytes": len(arrival.payload),
-            "digest": delivery.digest,
-            "received_ns": arrival.received_ns,
-        },
-    )
-    if claimed.rowcount == 1:
-        return Outcome.STORED
-    digest = connection.execute(select(BATCHES.c.digest).filter_by(**key)).scalar_one()
-    return Outcome.REPEATED if digest == delivery.digest else Outcome.CONTRADICTED
 
 
 def _rows(delivery: Delivery) -> list[dict[str, Any]]:
@@ -196,96 +215,7 @@ def _rows(delivery: Delivery) -> list[dict[str, Any]]:
         "stream": delivery.header.stream,
         "received_ns": delivery.arrival.received_ns,
     }
-    return [origin | row for row in delivery.rows]
-
-
-def _losses(delivery: Delivery) -> list[dict[str, Any]]:
-    header = delivery.header
-    return [
-        {
-            "device": delivery.device,
-            "stream": loss.stream or header.stream,
-            "first": loss.first,
-            "last": loss.last,
-            "reason": loss.reason,
-            "batch": header.batch,
-            "received_ns": delivery.arrival.received_ns,
-        }
-        for loss in header.lost
-    ]
-
-
-def _device(seen: BirthSeen) -> dict[str, Any]:
-    return {
-        "device": seen.device,
-        "online": seen.birth.online,
-        "last_seen_ns": seen.arrival.received_ns,
-        "birth_ns": seen.arrival.received_ns,
-        "version": seen.birth.version,
-        "birth": seen.arrival.payload.decode("utf-8", "replace"),
-    }
-
-
-def _upsert_device(connection: Connection, values: dict[str, Any]) -> None:
-    connection.execute(
-        insert(DEVICES)
-        .values(values)
-        .on_conflict_do_update(
-            index_elements=["device"], set_={k: v for k, v in values.items() if k != "device"}
-        )
-    )
-
-
-def _quarantine(connection: Connection, rejects: list[Rejected]) -> None:
-    """Keep messages that cannot be stored."""
-    for reject in rejects:
-        _keep_reject(connection, reject)
-    if rejects:
-        _bound_quarantine(connection)
-
-
-def _keep_reject(connection: Connection, reject: Rejected) -> None:
-    """Keep a message that cannot be stored; one that comes again is counted."""
-    arrival = reject.arrival
-    keep = 0 < len(arrival.payload) <= _PAYLOAD_LIMIT_BYTES
-    connection.execute(
-        insert(QUARANTINE)
-        .values(
-            topic=arrival.topic,
-            digest=reject.digest,
-            device=reject.device,
-            reason=reject.reason,
-            bytes=len(arrival.payload) + arrival.left_out,
-            payload=arrival.payload if keep else None,
-            first_ns=arrival.received_ns,
-            last_ns=arrival.received_ns,
-            seen=1,
-        )
-        .on_conflict_do_update(
-            index_elements=["topic", "digest"],
-            set_={"last_ns": arrival.received_ns, "seen": QUARANTINE.c.seen + 1},
-        )
-    )
-
-
-def _bound_quarantine(connection: Connection) -> None:
-    """Forget the oldest messages in quarantine: strangers must not fill the disk.
-
-    The sizes stand in the rows: no payload is read to count them.
-    """
-    columns = QUARANTINE.c
-    kept = sqlalchemy.case((columns.payload.is_(None), 0), else_=columns.bytes)
-    newest_first = (columns.last_ns.desc(), columns.digest)
-    ranked = select(
-        columns.topic,
-        columns.digest,
-        func.row_number().over(order_by=newest_first).label("place"),
-        func.sum(kept).over(order_by=newest_first).label("bytes"),
-    ).subquery()
-    over = (ranked.c.place > _KEPT_ROWS) | (ranked.c.bytes > _KEPT_BYTES)
-    gone = select(ranked.c.topic, ranked.c.digest).where(over)
-    key = sqlalchemy.tuple_(columns.topic, columns.digest)
-    connection.execute(QUARANTINE.delete().where(key.in_(gone)))
+    return [origin | row | {"record": row["record"].decode()} for row in delivery.rows]
 
 
 def _cause(error: Exception) -> str:

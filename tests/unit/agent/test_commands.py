@@ -26,6 +26,7 @@ class NoBatches:
     """A source without batches."""
 
     lanes: Sequence[Any] = ()
+    is_readable = True
 
     def pending(self, lane: str, *, after: int, limit: int) -> Sequence[Any]:
         return ()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edge_agent.collector.messages import Arrival
+from edge_agent.collector import messages
+from edge_agent.collector.messages import Arrival, Delivery
 from edge_agent.spool import batch
 from edge_agent.uplink import wire
 
@@ -51,3 +52,11 @@ def arrival(payload: bytes, *, topic: str = "batch/inspections", device: str = "
 
 def birth(*, device: str = "dev1", online: bool = True) -> bytes:
     return wire.encode(wire.Birth(device=device, online=online, boot="b", version="0.1"))
+
+
+def delivery(payload: bytes, *, topic: str = "batch/inspections", device: str = "dev1") -> Delivery:
+    found = messages.read(
+        ROOT, arrival(payload, topic=topic, device=device), limit_bytes=LIMIT_BYTES
+    )
+    assert isinstance(found, Delivery)
+    return found

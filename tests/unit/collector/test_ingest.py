@@ -13,7 +13,7 @@ import pytest
 from edge_agent.collector.ingest import Ingest
 from edge_agent.collector.reading import Reader
 from edge_agent.collector.settings import CollectorConfig, IngestSettings, StoreSettings
-from edge_agent.collector.store import Group, Outcome, Store, StoreUnavailable, open_store
+from edge_agent.collector.store import Group, Outcome, Store, StoreUnavailable, Tidied, open_store
 from edge_agent.errors import StoreError
 from edge_agent.topics import Topics
 from edge_agent.uplink import wire
@@ -24,8 +24,10 @@ from tests.unit.collector import poison
 from tests.unit.collector.arrivals import birth, inspection, sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from edge_agent.collector.gaps import Gap
 
 pytestmark = pytest.mark.broker
 
@@ -49,6 +51,17 @@ class Flaky:
             raise StoreError("cannot be stored")
         self.commits += 1
         return self.store.commit(group)
+
+    def sweep(self, now_ns: int, *, grace_s: float) -> list[Gap]:
+        return self.store.sweep(now_ns, grace_s=grace_s)
+
+    def gone(
+        self, device: str, stream: str, batches: Sequence[tuple[int, int]], now_ns: int
+    ) -> None:
+        self.store.gone(device, stream, batches, now_ns)
+
+    def tidy(self, now_ns: int) -> Tidied:
+        return self.store.tidy(now_ns)
 
     def close(self) -> None:
         self.store.close()

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from edge_agent.agent.changeover import Changed
+from edge_agent.clock import Stamp
 from edge_agent.collector import messages
 from edge_agent.collector.messages import Arrival, BirthSeen, Delivery, Kind
 from edge_agent.spool import batch
@@ -33,7 +34,8 @@ def example() -> bytes:
 def test_the_topics_on_the_page_are_the_topics_in_the_code() -> None:
     listed = re.findall(r"^\| `([a-z]+[^`]*)` \| (?:device|collector)", PAGE, re.MULTILINE)
     topics = Topics("r", "d")
-    made = [topics.birth, topics.batch("{kind}"), topics.ack, topics.alarm]
+    made = [topics.birth, topics.batch("{kind}"), topics.ack, topics.want, topics.gone]
+    made += [topics.alarm]
     made += [topics.alarm_state("{key}"), topics.verdict("{station}"), topics.answer]
     assert [f"r/d/{rest}" for rest in listed] == made
     assert f"root `{DEFAULT_ROOT}`" in PAGE
@@ -58,8 +60,10 @@ def test_the_decoder_on_the_page_decodes_the_example() -> None:
 
 
 def test_the_messages_on_the_page_are_read() -> None:
-    _, ack, birth, command, answer = blocks("json")
+    _, ack, want, gone, birth, command, answer = blocks("json")
     assert wire.decode_ack(ack.encode()).batches == [(1, 3), (7, 7)]
+    assert wire.decode_want(want.encode()).batches == [(4, 6), (8, 8)]
+    assert wire.decode_gone(gone.encode()).batches == [(4, 5)]
     seen = messages.read(
         "edge/v1", Arrival("edge/v1/press-4/birth", birth.encode(), 0), limit_bytes=1
     )
@@ -78,9 +82,12 @@ def test_every_schema_kind_and_property_is_on_the_page() -> None:
         batch.SCHEMA_COLUMNS,
         batch.CONTENT_TYPE_COLUMNS,
         wire.ACK_SCHEMA,
+        wire.WANT_SCHEMA,
+        wire.GONE_SCHEMA,
         wire.BIRTH_SCHEMA,
         wire.COMMAND_SCHEMA,
         wire.ANSWER_SCHEMA,
+        *(f"`{name}`" for name in wire.sending_properties("", Stamp(0, 0))),
         *(f"`{kind.value}`" for kind in Kind),
         *(f"`{field}`" for field in batch.Header.__struct_fields__),
     ):

@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from edge_agent.errors import ConfigError
-from edge_agent.uplink.settings import MqttSettings, Plaintext, check_security
+from edge_agent.uplink.settings import (
+    MqttSettings,
+    Plaintext,
+    UplinkSettings,
+    check_pauses,
+    check_security,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,3 +41,22 @@ def test_a_certificate_needs_its_key_and_its_authority() -> None:
         check_security(MqttSettings(tls_ca="a", tls_key="b"), origin="x")
     with pytest.raises(ConfigError, match=r"mqtt\.tls_ca"):
         check_security(MqttSettings(tls_cert="a", tls_key="b"), origin="x")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            UplinkSettings(ack_timeout_ms=5000, ack_timeout_max_ms=4000),
+            r"uplink\.ack_timeout_max_ms: 4000 is less than uplink\.ack_timeout_ms \(5000\)",
+        ),
+        (
+            UplinkSettings(reconnect_min_ms=500, reconnect_max_ms=499),
+            r"uplink\.reconnect_max_ms: 499 is less than uplink\.reconnect_min_ms \(500\)",
+        ),
+    ],
+)
+def test_the_longest_pause_is_not_the_shortest(settings: UplinkSettings, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"agent.toml: {said}: raise it, or lower"):
+        check_pauses(settings, origin="agent.toml")
+    check_pauses(UplinkSettings(reconnect_min_ms=500, reconnect_max_ms=500), origin="x")
