@@ -16,20 +16,19 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from edge_agent.spool import journal, synclog
+from edge_agent.spool import journal
 from edge_agent.spool.ends import End
 from edge_agent.spool.files import Files
 from edge_agent.spool.lanes import Backlog, Damage, Lane, LaneStats, Stats
 from edge_agent.spool.ring import Ring
-from edge_agent.spool.rows import BatchRow, Damaged
-from edge_agent.spool.segment import Segment
+from edge_agent.spool.rows import Damaged
+from edge_agent.spool.syncing import LOG_BYTES, Fresh, Syncing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from edge_agent.spool.segment import Segment
     from edge_agent.spool.settings import SpoolSettings
 
 log = logging.getLogger(__name__)
@@ -40,25 +39,7 @@ _DRAIN = 256
 _RETIRED_MOST = 8
 _DAMAGES = 8
 _OVER_BYTES = 2**20
-_LOG_BYTES = 128 * 2**10  # a segment that holds more is synced by itself: it wears no more for that
 _AGAIN_BYTES = 2**20
-
-
-class _Due(msgspec.Struct, frozen=True):
-    """What is to be synced of a segment, up to a size."""
-
-    end: End
-    segment: Segment
-    size: int
-    open: synclog.Open
-
-
-class _Fresh(msgspec.Struct, frozen=True):
-    """A batch of all that a retired segment holds."""
-
-    end: End
-    segment: Segment
-    batch: BatchRow
 
 
 class Sealing:
@@ -83,7 +64,7 @@ class Sealing:
         self.ring = Ring([lane.name for lane in lanes], settings.memory_bytes)
         self.ends = {lane.name: End(lane, settings) for lane in lanes}
         self.wake = threading.Event()
-        self.sync_lock = threading.Lock()  # taken before the lock of the files, never after it
+        self.syncing = Syncing(self.files, lambda: tuple(self.ends.values()), self.distrust)
         self.error = ""
         self.damage = ""  # what is wrong with the database, until it is made anew
         self._directory = directory
@@ -254,64 +235,12 @@ class Sealing:
         now_ns = time.monotonic_ns()
         if not force and now_ns - self._synced_ns < self._settings.sync_ms * 900_000:
             return
-        self.sync(tuple(self.ends.values()))
+        self.syncing.sync(tuple(self.ends.values()))
         self._synced_ns = now_ns
-
-    def sync(self, ends: Sequence[End]) -> None:
-        """Bring what was appended to lanes to the disk. Any thread may call it.
-
-        Raises:
-            OSError: The disk did not take it; what it has of these lanes is not known.
-        """
-        with self.sync_lock:
-            due = [part for end in ends for part in self._due(end)]
-            if not due:
-                return
-            try:
-                if not self.files.write([part.open for part in due], self._carry):
-                    for part in due:
-                        part.segment.sync()
-            except OSError as error:
-                for part in due:
-                    self.distrust(part.end, error)
-                raise
-            for part in due:
-                part.segment.synced = part.size
-
-    def _due(self, end: End) -> list[_Due]:
-        """Return what the sync log is to have of a lane; sync by itself what is too large for it.
-
-        In order: a later record is never on the disk without the earlier.
-        """
-        segments = [(each, each.size) for each in end.segments()]
-        try:
-            if any(
-                each.is_doubtful or each.is_apart or size > _LOG_BYTES for each, size in segments
-            ):
-                for segment, _ in segments:
-                    segment.sync()
-                return []
-        except OSError as error:
-            self.distrust(end, error)
-            raise
-        return [
-            _Due(end, each, size, _open_of(end, each, each.synced, size))
-            for each, size in segments
-            if each.records and size != each.synced
-        ]
-
-    def _carry(self) -> list[synclog.Open]:
-        """Return all records that are open and not synced by themselves."""
-        return [
-            _open_of(end, each, 0, each.size)
-            for end in tuple(self.ends.values())
-            for each in end.segments()
-            if each.records and not each.is_apart and each.size <= _LOG_BYTES
-        ]
 
     def _seal_due(self, *, force: bool) -> bool:
         sealed = False
-        fresh: list[_Fresh] = []
+        fresh: list[Fresh] = []
         for end in self.ends.values():
             if (force or self._is_due(end)) and len(end.retired) < _RETIRED_MOST:
                 self._rotate(end)
@@ -324,9 +253,9 @@ class Sealing:
                 sealed = True
         return self._shelve(fresh) or sealed
 
-    def _fresh(self, end: End) -> _Fresh | None:
+    def _fresh(self, end: End) -> Fresh | None:
         """Make a small batch of what a lane has retired; None where the database must take it."""
-        if len(end.retired) != 1 or end.retired[0].size > _LOG_BYTES:
+        if len(end.retired) != 1 or end.retired[0].size > LOG_BYTES:
             return None
         segment, row = end.retired[0], end.row
         content = journal.parse(segment.read())
@@ -339,28 +268,13 @@ class Sealing:
         with self.files.lock:
             if not self.files.can_shelve(row):
                 return None
-        return _Fresh(end, segment, self.files.fresh_batch(row, run.records))
+        return Fresh(end, segment, self.files.fresh_batch(row, run.records))
 
-    def _shelve(self, fresh: Sequence[_Fresh]) -> bool:
+    def _shelve(self, fresh: Sequence[Fresh]) -> bool:
         """Bring small batches to the disk by the sync log, with what else is due, in one write."""
         if not fresh:
             return False
-        retired = {id(each.segment) for each in fresh}
-        with self.sync_lock:
-            due = [
-                part
-                for end in self.ends.values()
-                for part in self._due(end)
-                if id(part.segment) not in retired
-            ]
-            done = self.files.shelve(
-                [(each.end.row, each.batch) for each in fresh],
-                [part.open for part in due],
-                self._carry,
-            )
-            if done:
-                for part in due:
-                    part.segment.synced = part.size
+        done = self.syncing.shelve(fresh)
         for each in fresh:
             if not done:
                 self._seal_segment(each.end, each.segment)
@@ -374,7 +288,7 @@ class Sealing:
 
     def _use_again(self, end: End, segment: Segment) -> None:
         """Make the lane's spare of a segment that is sealed, or delete it."""
-        with self.sync_lock, end.lock:
+        with self.syncing.lock, end.lock:
             end.retired.remove(segment)
         if end.spare is None and not segment.is_doubtful and segment.size <= _AGAIN_BYTES:
             try:
@@ -485,7 +399,7 @@ class Sealing:
                     end.next_number += 1
                     written += 1
                 if records:
-                    self.sync([end])
+                    self.syncing.sync([end])
             finally:
                 if dropped or written < len(records):
                     self.ring.put_back(name, dropped, records[written:])
@@ -502,13 +416,3 @@ class Sealing:
         with end.lock:
             end.next_number = last + 1
             self._begin(end)
-
-
-def _goes_apart(segment: Segment, size: int) -> bool:
-    return segment.is_apart or segment.is_doubtful or size > _LOG_BYTES
-
-
-def _open_of(end: End, segment: Segment, start: int, size: int) -> synclog.Open:
-    """Return what a segment holds between two ends."""
-    first, records = segment.frames(start, size)
-    return synclog.Open(end.lane.name, end.row.stream, first, records)

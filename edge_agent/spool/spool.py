@@ -151,7 +151,7 @@ class Spool:
     def _synced(self, end: End, number: int) -> int:
         """Sync the record just written; without that its number is not vouched for."""
         try:
-            self._sealing.sync([end])
+            self._sealing.syncing.sync([end])
         except (OSError, sqlite3.Error):
             return 0
         return number
@@ -167,7 +167,7 @@ class Spool:
         end = self._sealing.ends[lane]
         waits = end.waits
         try:
-            self._sealing.sync([end])
+            self._sealing.syncing.sync([end])
         except (OSError, sqlite3.Error):
             waits = True
         if waits:
