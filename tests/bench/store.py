@@ -1,6 +1,6 @@
 """What the collector stores a second: payloads into rows, into both databases.
 
-python -m tests.bench.store [--records 100000] [--from FILE] [--store postgresql|sqlite]
+python -m tests.bench.store [--records N] [--rounds 3] [--from FILE] [--store NAME]
 
 The records are those of the agent's own path (see tests/bench/wire.py), in batches of 500 of two
 devices, and in groups of 20 batches as the collector commits them. Beside it, in the same run and
@@ -39,7 +39,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_BATCH, _GROUP, _ROOT, _ROUNDS = 500, 20, "edge/v1", 3
+_BATCH, _GROUP, _ROOT = 500, 20, "edge/v1"
 _NAMES = [column.name for column in INSPECTIONS.columns if column.name != "id"]
 
 
@@ -47,6 +47,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3, help="of each the best of so many is told")
     parser.add_argument("--from", dest="source", type=Path, help="records, one a line")
     parser.add_argument("--store", choices=["postgresql", "sqlite"], help="only this one")
     options = parser.parse_args()
@@ -61,7 +62,7 @@ def main() -> None:
         cluster = Cluster()
         try:
             cluster.start()
-            measure_postgresql(cluster, arrivals)
+            measure_postgresql(cluster, arrivals, options.rounds)
         finally:
             cluster.remove()
     if options.store != "postgresql":
@@ -125,7 +126,7 @@ def cpu_us(work: Callable[[], object], batches: int) -> float:
     return min(took) / (batches * _BATCH) * 1e6
 
 
-def measure_postgresql(cluster: Cluster, arrivals: Sequence[Arrival]) -> None:
+def measure_postgresql(cluster: Cluster, arrivals: Sequence[Arrival], rounds: int) -> None:
     """Measure bare COPYs, then the store; each a few times in turn, the best of each."""
     deliveries = [read(each) for each in arrivals]
     rows = [
@@ -140,7 +141,7 @@ def measure_postgresql(cluster: Cluster, arrivals: Sequence[Arrival]) -> None:
         "postgresql: payload to committed": lambda url: timed_path(url, arrivals),
     }
     best = dict.fromkeys(ways, float("inf"))
-    for _ in range(_ROUNDS):  # in turn: what else the machine does meets all of them
+    for _ in range(rounds):  # in turn: what else the machine does meets all of them
         for name, way in ways.items():
             best[name] = min(best[name], way(cluster.database()))
     yardstick = best["bare COPY, the same table"]
