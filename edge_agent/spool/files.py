@@ -193,9 +193,11 @@ class Files:
             leftover.unlink()
         database = self._database = Database(self._path)
         known = {row.name for row in database.lanes()}
-        for lane in lanes:
-            if lane.name not in known:
-                database.add_lane(lane.name, lane.kind, stream=secrets.token_hex(8))
+        fresh = [lane for lane in lanes if lane.name not in known]
+        for lane in fresh:
+            database.add_lane(lane.name, lane.kind, stream=secrets.token_hex(8))
+        if fresh:
+            database.checkpoint()  # a log that is damaged must not take the streams' names along
         return database
 
     def _take_over(self, database: Database, lanes: Sequence[Lane]) -> list[Found]:
@@ -235,6 +237,7 @@ class Files:
             self.torn_bytes += content.torn_bytes
             is_nobodys = not content.stream and row.sealed == 0
             if is_nobodys or content.stream not in {row.stream, ""}:
+                self._note_stranger(row, content)
                 runs = _renumbered(content, self._mark(content.stream), row.sealed + 1)
             elif content.base > row.sealed:
                 row = self._restart(row, content.base)
@@ -246,6 +249,26 @@ class Files:
                 pass
             self.forget(path, content)
         return row
+
+    def _note_stranger(self, row: LaneRow, content: journal.Content) -> None:
+        """Tell what came before a journal of a stream of which the database knows nothing."""
+        known = {each.stream for each in self.database.lanes()}
+        if not content.stream or content.stream in known or content.base == 0:
+            return
+        loss = layout.Loss(1, content.base, "damaged", content.stream)
+        self.database.note_losses([(row.stream, loss)])
+        former = msgspec.structs.replace(row, stream=content.stream)
+        added = self.database.add_lane(
+            mending.former_name(former), row.kind, stream=content.stream
+        )  # now it is known; it goes once nothing waits in it
+        self.database.keep_lane(
+            msgspec.structs.replace(added, sealed=content.base, floor=content.base)
+        )
+        self._report(
+            f"{self._path.name} knows nothing of a stream that a journal of lane {row.name} is of: "
+            f"it is new, or its log was damaged; gone: at most records {row.name} 1 to "
+            f"{content.base}; they go on in another stream"
+        )
 
     def _mark(self, stream: str) -> int:
         """Return up to which number a stream's records are in batches, as far as that is known."""
