@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _TICK_S = 0.2
 _LINE_S = 5.0
-_LINK_S = 15.0
+_LINK_S = 5.0
+_LINKS_PER_S = 50.0  # that come up, on a small machine
 
 Config = Annotated[
     Path | None,
@@ -94,7 +95,7 @@ def simulate(
         name=name,
     )  # fmt: skip
     with Fleet(asked, settings.mqtt, UplinkSettings(window=window)) as fleet:
-        if not fleet.wait_for_links(_LINK_S):
+        if not fleet.wait_for_links(_LINK_S + devices / _LINKS_PER_S):
             now = fleet.standing()
             raise EdgeError(
                 f"{now.connected} of {devices} devices are connected to "

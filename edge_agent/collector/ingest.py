@@ -1,4 +1,7 @@
-"""Take batches in: one thread owns the link, one writes the database.
+"""Take batches in: one thread owns the link, one reads what came, one writes the database.
+
+While a group is being committed, the next one is read: the database and this process work at the
+same time. Never is more than one group under way to the database.
 
 Invariants, each held by a test of its name in tests/unit/collector/test_ingest.py or
 tests/integration/test_uplink_to_store.py:
@@ -21,6 +24,7 @@ import logging
 import threading
 import time
 from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -108,6 +112,8 @@ class Ingest:
         self._done: deque[_Done | _Asked] = deque()
         self._sweep_at = 0.0
         self._stopping = threading.Event()
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="collector-committer")
+        self._under_way: Future[None] | None = None
         self._writer = threading.Thread(target=self._write, name="collector-writer")
         self.counts = Counts()
 
@@ -191,9 +197,11 @@ class Ingest:
                     self._handle(taken)
                 if time.monotonic() >= self._sweep_at:
                     self._sweep_at = time.monotonic() + sweep_s
+                    self._settle()
                     self._sweep()
             except Exception:  # supervised: nobody is told, so the messages come again
                 log.exception("a group of %d messages was left out", len(taken))
+        self._committer.shutdown()
 
     def _sweep(self) -> None:
         """Look for gaps, and have them asked for."""
@@ -214,10 +222,27 @@ class Ingest:
             weight += self._sort(item, group)
             done.append(message)
             if weight >= _GROUP_BYTES:
-                self._store_group(group, done)
+                self._hand_over(group, done)
                 group, done, weight = Group([], [], []), [], 0
         if done:
+            self._hand_over(group, done)
+
+    def _hand_over(self, group: Group, done: list[Message]) -> None:
+        """Have a group stored as soon as the one before is, and go on meanwhile."""
+        self._settle()
+        self._under_way = self._committer.submit(self._supervise, group, done)
+
+    def _settle(self) -> None:
+        """Wait until the store is free."""
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None
+
+    def _supervise(self, group: Group, done: list[Message]) -> None:
+        try:
             self._store_group(group, done)
+        except Exception:  # supervised: nobody is told, so the messages come again
+            log.exception("a group of %d messages was left out", len(done))
 
     def _store_group(self, group: Group, done: list[Message]) -> None:
         try:
@@ -264,6 +289,7 @@ class Ingest:
         gone = seen.gone
         log.warning("gap: %s has %s of stream %s no more", seen.device, gone.batches, gone.stream)
         self.counts.gone += 1
+        self._settle()
         try:
             self._store.gone(seen.device, gone.stream, gone.batches, time.time_ns())
         except StoreError as error:

@@ -115,7 +115,7 @@ class Rejected(msgspec.Struct, frozen=True):
     arrival: Arrival
 
 
-class _Moment(msgspec.Struct, frozen=True):
+class _Moment(msgspec.Struct, frozen=True, gc=False):
     """The columns that every record may fill; what else it holds stays in its JSON."""
 
     time: _Text | None = None
@@ -124,7 +124,7 @@ class _Moment(msgspec.Struct, frozen=True):
     boot: _Text | None = None
 
 
-class _Inspection(_Moment, frozen=True):
+class _Inspection(_Moment, frozen=True, gc=False):
     station: _Text | None = None
     part: _Text | None = None
     sequence: _Int | None = None
@@ -134,7 +134,7 @@ class _Inspection(_Moment, frozen=True):
     model: _Text | None = None
 
 
-class _Alarm(_Moment, frozen=True):
+class _Alarm(_Moment, frozen=True, gc=False):
     key: _Text | None = None
     station: _Text | None = None
     state: _Text | None = None

@@ -116,6 +116,11 @@ class Database:
             if said != "ok":
                 raise Damaged(" ".join(str(said).split()))
 
+    def checkpoint(self) -> None:
+        """Bring what is in the log into the file itself."""
+        with guarded():
+            self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Close the file."""
         self._sql.close()

@@ -348,13 +348,16 @@ class Files:
             leftover.unlink()
         database = self._database = Database(self._path)
         known = {row.name for row in database.lanes()}
-        for lane in lanes:
-            if lane.name not in known:
-                database.add_lane(lane.name, lane.kind, stream=secrets.token_hex(8))
+        fresh = [lane for lane in lanes if lane.name not in known]
+        for lane in fresh:
+            database.add_lane(lane.name, lane.kind, stream=secrets.token_hex(8))
+        if fresh:
+            database.checkpoint()  # a log that is damaged must not take the streams' names along
         return database
 
     def _adopt(self, database: Database, logged: Logged) -> None:
         """Bring into the database the batches that the sync log has and it has not."""
+        self._add_strangers(database, logged)
         for row in database.lanes():
             waits: list[BatchRow] = []
             for each in logged.batches.get(row.stream, []):
@@ -367,6 +370,27 @@ class Files:
                 row.sealed, row.batches = each.last, each.batch
                 waits += [] if logged.is_gone(each) else [each]
             database.settle([(row, waits)])
+
+    def _add_strangers(self, database: Database, logged: Logged) -> None:
+        """Make lanes for streams of the sync log of which the database knows nothing any more."""
+        lanes = database.lanes()
+        known = {row.stream for row in lanes}
+        for stream in logged.batches.keys() - known:
+            first = logged.batches[stream][0]
+            kind = layout.decode(first.data)[0].kind
+            row = database.add_lane(f"{kind}~{stream[:8]}", kind, stream=stream)
+            row.sealed = row.floor = first.first - 1
+            row.batches = first.batch - 1
+            database.keep_lane(row)
+            carrier = next((each for each in lanes if each.kind == kind), lanes[0])
+            if row.sealed:
+                loss = layout.Loss(1, row.sealed, "damaged", stream)
+                database.note_losses([(carrier.stream, loss)])
+            gone = f"at most records {kind} 1 to {row.sealed}" if row.sealed else "none"
+            self._report(
+                f"{self._path.name} knows nothing of stream {stream} that is in the sync log: it "
+                f"is new, or its log was damaged; gone: {gone}"
+            )
 
     def _take_over(self, database: Database, lanes: Sequence[Lane], logged: Logged) -> list[Found]:
         """Bring the journals into the lanes, and find out what waits."""
@@ -404,6 +428,7 @@ class Files:
         What the sync log has fills up what the power left of the journals.
         """
         read = [(journal.parse(path.read_bytes()), path) for path in paths]
+        read.sort(key=lambda each: each[0].base)
         contents = [content for content, _ in read]
         known = recovery.union(logged.records.get(row.name, {}), contents, row, self._mark)
         base = recovery.ahead(contents, logged.records.get(row.name, {}), row)
@@ -420,6 +445,7 @@ class Files:
         """Seal what was open of a lane; return the lane as it goes on."""
         is_nobodys = not content.stream and row.sealed == 0
         if is_nobodys or content.stream not in {row.stream, ""}:
+            self._note_stranger(row, content)
             runs = _renumbered(content, self._mark(content.stream), row.sealed + 1)
         elif content.base > row.sealed:
             row = self._restart(row, content.base)
@@ -430,6 +456,26 @@ class Files:
         for _ in self.seal(row, runs, last=last + content.damaged_tail):
             pass
         return row
+
+    def _note_stranger(self, row: LaneRow, content: journal.Content) -> None:
+        """Tell what came before a journal of a stream of which the database knows nothing."""
+        known = {each.stream for each in self.database.lanes()}
+        if not content.stream or content.stream in known or content.base == 0:
+            return
+        loss = layout.Loss(1, content.base, "damaged", content.stream)
+        self.database.note_losses([(row.stream, loss)])
+        former = msgspec.structs.replace(row, stream=content.stream)
+        added = self.database.add_lane(
+            mending.former_name(former), row.kind, stream=content.stream
+        )  # now it is known; it goes once nothing waits in it
+        self.database.keep_lane(
+            msgspec.structs.replace(added, sealed=content.base, floor=content.base)
+        )
+        self._report(
+            f"{self._path.name} knows nothing of a stream that a journal of lane {row.name} is of: "
+            f"it is new, or its log was damaged; gone: at most records {row.name} 1 to "
+            f"{content.base}; they go on in another stream"
+        )
 
     def _mark(self, stream: str) -> int:
         """Return up to which number a stream's records are in batches, as far as that is known."""

@@ -106,12 +106,14 @@ def fill(
     stream = _stream_of(content, known, row)
     records = known.pop(stream, {})
     last = max(records, default=0)
+    if content.stream != row.stream:
+        base = min(records) - 1 if records else content.base
     return journal.Content(
         content.stream or ("" if content.torn_bytes else stream),
         runs(records),
         content.torn_bytes,
         max(0, content.damaged_tail - max(0, last - own)) if own else content.damaged_tail,
-        base if content.stream == row.stream else 0,
+        base,
     )
 
 

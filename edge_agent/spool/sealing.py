@@ -241,8 +241,12 @@ class Sealing:
     def _seal_due(self, *, force: bool) -> bool:
         sealed = False
         fresh: list[Fresh] = []
+        due = [end for end in self.ends.values() if force or self._is_due(end)]
         for end in self.ends.values():
-            if (force or self._is_due(end)) and len(end.retired) < _RETIRED_MOST:
+            # What would be due soon goes along: one write for both.
+            if (end in due or (due and self._is_due(end, early=0.5))) and (
+                len(end.retired) < _RETIRED_MOST
+            ):
                 self._rotate(end)
             made = self._fresh(end)
             if made is not None:
@@ -302,7 +306,7 @@ class Sealing:
         segment.path.unlink(missing_ok=True)
         segment.close()
 
-    def _is_due(self, end: End) -> bool:
+    def _is_due(self, end: End, early: float = 1.0) -> bool:
         segment = end.segment
         if segment is None or segment.records == 0:
             return False
@@ -310,7 +314,7 @@ class Sealing:
             return True
         now_ns = time.monotonic_ns()
         segment.started_ns = segment.started_ns or now_ns
-        return now_ns - segment.started_ns >= self._settings.batch_age_ms * 1_000_000
+        return now_ns - segment.started_ns >= early * self._settings.batch_age_ms * 1_000_000
 
     def _rotate(self, end: End) -> None:
         """Give `append` a new segment and retire the one it had."""

@@ -14,9 +14,8 @@ import ssl
 import threading
 import time
 from collections import deque
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 import paho.mqtt.client as paho
@@ -26,7 +25,8 @@ from paho.mqtt.properties import Properties
 
 from edge_agent import clock
 from edge_agent.uplink import sockets
-from edge_agent.uplink.backoff import pause_s
+from edge_agent.uplink.backoff import Retry
+from edge_agent.uplink.link import Acknowledge, Identity, Listener, Message, Taken
 from edge_agent.uplink.network import NetworkWatch, is_stranded
 
 if TYPE_CHECKING:
@@ -36,83 +36,16 @@ if TYPE_CHECKING:
 
     from edge_agent.uplink.settings import MqttSettings
 
+__all__ = ["Acknowledge", "Client", "Identity", "Listener", "Message", "Taken"]
+
 _CONNECT_TIMEOUT_S = 5.0
 _CONNACK_TIMEOUT_S = 10.0
 _OVERHEAD_BYTES = 200  # of a message: headers of MQTT, TCP and IP, until the kernel has counted
 _TEND_S = 5.0
-_HURRY_S = 1.0
-_HURRIED_ATTEMPT = 2
 _JUMP_S = 60.0
 _NO_SUBSCRIBERS = 0x10  # MQTT 5, 3.4.2.1
 _BY_CLOCK = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED (openssl/x509_vfy.h)
 _RECEIVE_MAXIMUM = 65_535  # MQTT 5, 3.2.2.3.3: what holds when the broker names none
-
-
-class Acknowledge(Enum):
-    """Who tells the broker that a message is dealt with."""
-
-    AT_ONCE = "at once"
-    BY_HAND = "by hand"
-
-
-class Taken(Enum):
-    """What the broker made of a message."""
-
-    TAKEN = "taken"
-    UNHEARD = "nobody has subscribed to it"
-    REFUSED = "refused"
-
-
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who connects, and how.
-
-    Attributes:
-        client_id: Unique at the broker; a second client with the same id throws the first out.
-        will_topic: Where the broker says (retained) that we are gone; empty for no will.
-        will_payload: What it says there.
-        acknowledge: Whether messages are acknowledged by hand, with `Client.acknowledge`.
-        receive_maximum: How many messages the broker may have unacknowledged towards us.
-    """
-
-    client_id: str
-    will_topic: str = ""
-    will_payload: bytes = b""
-    acknowledge: Acknowledge = Acknowledge.AT_ONCE
-    receive_maximum: int = 100
-
-
-class Message(msgspec.Struct, frozen=True):
-    """A message that came in; `response_topic` and `correlation` are for whoever answers.
-
-    Attributes:
-        properties: The MQTT 5 user properties; of a name that comes twice, the last value.
-        expiry_s: What is left of the message's expiry interval: the broker counts the time off
-            that the message waited there. None if the sender set none.
-    """
-
-    topic: str
-    payload: bytes
-    retain: bool
-    qos: int
-    mid: int
-    connection: int
-    response_topic: str = ""
-    correlation: bytes = b""
-    properties: dict[str, str] = {}
-    expiry_s: int | None = None
-
-
-class Listener(Protocol):
-    """Who is told; always on the thread that pumps, and free to raise nothing."""
-
-    def connected(self) -> None:
-        """Hear that the link is up: subscribe, publish."""
-
-    def disconnected(self, reason: str) -> None:
-        """Hear that the link is down."""
-
-    def received(self, message: Message) -> None:
-        """Hear a message."""
 
 
 class _Outgoing(msgspec.Struct, frozen=True):
@@ -148,18 +81,14 @@ class Client:
         self._settings = settings
         self._identity = identity
         self._listener = listener
-        self._reconnect_min_s = reconnect_min_s
-        self._reconnect_max_s = reconnect_max_s
+        self._retry = Retry(minimum_s=reconnect_min_s, maximum_s=reconnect_max_s)
         self._random = random.Random()
         self._paho: paho.Client | None = None
-        self._attempt = 0
-        self._retry_at = 0.0
         self._give_up_at = 0.0
         self._waiting: deque[_Outgoing] = deque()
         self._in_flight: dict[int, _Outgoing] = {}
         self.receive_maximum = _RECEIVE_MAXIMUM
         self._network: NetworkWatch | None = None
-        self._hurried_at = 0.0
         self._tend_at = 0.0
         self._clock_offset_s = 0.0
         self._spent_bytes = 0  # over the connections before this one
@@ -184,7 +113,7 @@ class Client:
         if self._network is None:
             self._network = NetworkWatch()
         if self._paho is None:
-            pause_s = 0.0 if self._clock_was_set() else self._retry_at - time.monotonic()
+            pause_s = 0.0 if self._clock_was_set() else self._retry.at - time.monotonic()
             if pause_s <= 0:
                 self._connect()
             else:
@@ -345,21 +274,13 @@ class Client:
                 sockets.tune(sock, keepalive_s=self._settings.keepalive_s, rtt_s=traffic.rtt_s)
 
     def _network_changed(self) -> None:
-        """Let go of a connection that lost its way, and try again soon.
-
-        Changes come in bursts, and to many devices at once: at most once a second, and not all in
-        the same moment.
-        """
-        now = time.monotonic()
+        """Let go of a connection that lost its way, and try again soon."""
         sock = self._socket()
         if sock is not None:
             if not is_stranded(sock):
                 return
             self._down("the network has changed: the broker is not reached that way any more")
-        jitter_s = self._random.random() * min(self._reconnect_min_s, _HURRY_S)
-        soon = max(now + jitter_s, self._hurried_at + _HURRY_S)
-        self._hurried_at, self._attempt = now, min(self._attempt, _HURRIED_ATTEMPT)
-        self._retry_at = min(self._retry_at, soon)
+        self._retry.hurry(time.monotonic(), self._random.random())
 
     def _clock_was_set(self) -> bool:
         """Tell whether the wall clock jumped since the last attempt: it decides on certificates."""
@@ -410,13 +331,7 @@ class Client:
                 sock.close()
         self._spent_bytes += self._handed_bytes
         self._handed_bytes = 0
-        self._retry_at = time.monotonic() + pause_s(
-            self._attempt,
-            minimum_s=self._reconnect_min_s,
-            maximum_s=self._reconnect_max_s,
-            draw=self._random.random(),
-        )
-        self._attempt += 1
+        self._retry.failed(time.monotonic(), self._random.random())
         if was_connected:
             self._listener.disconnected(reason)
 
@@ -458,7 +373,8 @@ class Client:
             return
         assert client is self._paho
         self.receive_maximum = getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM)
-        self.is_connected, self.error, self._attempt = True, "", 0
+        self.is_connected, self.error = True, ""
+        self._retry.succeeded()
         self.is_known = flags.session_present
         self.connects += 1
         self._listener.connected()

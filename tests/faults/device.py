@@ -47,6 +47,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         boot: Id of the boot, as records and birth tell it.
         rate: Records a second.
         alarm_every: One record in so many is an alarm, which is synced before it is told.
+        pad_bytes: How many bytes that do not shrink a record holds beside what it needs.
         backlog_most: With so many records waiting the source makes a pause.
         drain_s: How long to wait at the end until the collector has everything.
         keepalive_s: How long the link may be silent.
@@ -62,6 +63,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     boot: str = "b" * 32
     rate: float = 1000.0
     alarm_every: int = 500
+    pad_bytes: int = 0
     backlog_most: int = 200_000
     drain_s: float = 80.0
     keepalive_s: int = 5
@@ -86,6 +88,7 @@ def inspection(setup: Setup, index: int, draw: random.Random) -> bytes:
             "scores": {"anomaly": round(score, 4)},
             "model": "0123456789ab",
             "latency_us": {"inference": inference, "total": inference + 900},
+            "pad": draw.randbytes(setup.pad_bytes).hex(),
         }
     )
 

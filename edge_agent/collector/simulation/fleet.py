@@ -204,21 +204,18 @@ class Fleet:
         since = [clock.now()] * count
         left = [each] * count
         while not self._stopping.is_set() and (any(left) if each else True):
-            soonest = float("inf")
             for n in range(count):
-                soonest = min(soonest, due[n])
-                if due[n] > time.monotonic() or (each and not left[n]) or not self._may_make(n):
+                is_due = due[n] <= min(time.monotonic(), end)
+                if not is_due or (each and not left[n]) or not self._may_make(n):
                     continue
-                if due[n] > end:
-                    return
                 until = clock.now()
                 size = min(load.batch, left[n]) if each else load.batch
                 self._give(n, size, since[n], until)
                 since[n], left[n] = until, max(0, left[n] - size)
                 due[n] += pause_s
-            if min(soonest, time.monotonic()) > end:
+            if min(due) > end or (not pause_s and time.monotonic() > end):
                 return
-            self._stopping.wait(min(_TICK_S, max(0.005, soonest - time.monotonic())))
+            self._stopping.wait(min(_TICK_S, max(0.005, min(due) - time.monotonic())))
 
     def _may_make(self, line: int) -> bool:
         """Whether devices that make as much as is taken have room for more."""

@@ -158,8 +158,10 @@ def test_a_damaged_file_is_kept_and_a_new_stream_begins(killed: Path, tmp_path: 
     (folder / "spool.db").write_bytes(b"this is no database" * 100)
     (folder / "spool.db-wal").unlink()
     (folder / "spool.db-shm").unlink()
+    (folder / "sync.log").unlink()
     spool = Spool(folder, LANES, QUIET)
-    (text,) = [damage.text for damage in spool.stats().damages]
+    text, *journals = [damage.text for damage in spool.stats().damages]
+    assert "ok 1 to 1000" in " ".join(journals)  # the journals know how far it had come
     aside = [p for p in folder.glob("spool.db.damaged-*") if not p.name.endswith(("-wal", "-shm"))]
     assert len(aside) == 1
     assert b"this is no database" in aside[0].read_bytes()
@@ -167,8 +169,9 @@ def test_a_damaged_file_is_kept_and_a_new_stream_begins(killed: Path, tmp_path: 
     assert {name: lane.stream for name, lane in spool.stats().lanes.items()} != streams
     assert spool.append("ok", b"next") == 11  # after the ten that were open
     spool.flush()
-    kept, _ = look(spool)
+    kept, told = look(spool)
     assert record(1005) in kept.values()
+    assert (1, 1000, streams["ok"]) in [(loss.first, loss.last, loss.stream) for loss in told]
     spool.close()
 
 
@@ -225,6 +228,55 @@ def test_a_database_that_went_back_ends_its_stream(killed: Path, tmp_path: Path)
     again = Spool(folder, LANES, QUIET)
     assert [each.name for each in again.lanes] == ["alarms", "ok"]
     again.close()
+
+
+@pytest.mark.parametrize("gone", ["log", "database"])
+def test_a_young_database_that_is_gone_is_told(tmp_path: Path, gone: str) -> None:
+    folder = tmp_path / "spool"
+    spool = Spool(folder, LANES, QUIET)
+    for index in range(1, 121):
+        spool.append("ok", record(index))
+        if index % 50 == 0:
+            spool.flush()
+    spool._sealing._round = _nothing  # type: ignore[method-assign]  # it does nothing more
+    spool._sealing.stop()
+    spool._thread.join()
+    copy = folder.with_name("copy")
+    shutil.copytree(folder, copy)
+    spool._sealing.close()
+    (copy / "spool.db-wal").write_bytes(b"")
+    (copy / "spool.db-shm").unlink()
+    (copy / "sync.log").unlink()
+    if gone == "database":
+        (copy / "spool.db").unlink()
+    spool = Spool(copy, LANES, QUIET)
+    assert "ok 1 to 100" in " ".join(damage.text for damage in spool.stats().damages)
+    spool.append("ok", b"tells")
+    spool.flush()
+    kept, told = look(spool)
+    assert [(loss.first, loss.last, loss.reason) for loss in told] == [(1, 100, "damaged")]
+    assert told[0].stream not in {"", *(stream for stream, _ in kept)}
+    assert list(kept.values()) == [*(record(index) for index in range(101, 121)), b"tells"]
+    spool.close()
+
+
+@pytest.mark.parametrize("how", ["gone", "garbage"])
+def test_of_a_lost_database_the_sync_log_saves_what_it_has(
+    killed: Path, tmp_path: Path, how: str
+) -> None:
+    folder = fresh_copy(killed, tmp_path)
+    for path in folder.glob("spool.db*"):
+        path.unlink()
+    if how == "garbage":
+        (folder / "spool.db").write_bytes(b"this is no database" * 100)
+    spool = Spool(folder, LANES, QUIET)
+    spool.flush()
+    kept, _ = look(spool)
+    texts = list(kept.values())
+    assert {record(index) for index in range(901, 1011)} <= set(texts)
+    assert len(texts) == len(set(texts))
+    assert spool.stats().damages
+    spool.close()
 
 
 def test_lanes_of_before_are_still_sent(killed: Path, tmp_path: Path) -> None:

@@ -100,6 +100,9 @@ class SpoolMachine(RuleBasedStateMachine):
         self.settle()
 
     @rule(lane=NAMES, share=st.floats(0, 1))
+    def acknowledge_some(self, lane: str, share: float) -> None:
+        self.acknowledge(lane, share)
+
     def acknowledge(self, lane: str, share: float) -> None:
         pending = self.look(lane)
         for sealed in pending[: round(len(pending) * share)]:
@@ -166,13 +169,15 @@ class SpoolMachine(RuleBasedStateMachine):
         while self.spool.stats().error:
             assert time.monotonic() < end
             time.sleep(0.05)
-        for _ in range(3):  # each carries the notices of what the one before evicted
+        for round_ in range(3):  # each carries the notices of what the one before evicted
             for lane in LANES:
                 self.append(lane.name, 1, 1)
             self.spool.flush(20)
             self.settle()
             for lane in LANES:
                 self.look(lane.name)
+                if round_ == 1:  # there is room from now on
+                    self.acknowledge(lane.name, 0.9)
         for lane in LANES:
             stats = self.spool.stats().lanes[lane.name]
             kept = {
