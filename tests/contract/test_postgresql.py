@@ -293,6 +293,10 @@ def test_what_is_wrong_at_the_start_is_one_clear_line(postgresql: Cluster, tmp_p
         (guest, str(wrong), "check store.url and store.password_file"),
         (guest, str(tmp_path / "none"), r"store\.password_file .*none: cannot be read"),
         (url + "x", "", "does not exist; make it as an administrator"),
+        (url + "?sslmode=require", "", "does not support SSL.*check sslmode"),
+        (url + "?sslmode=much", "", "check what stands behind the"),
+        (url + "?colour=red", "", "check what stands behind the"),
+        (url.replace(str(postgresql.port), "http"), "", "store.url: cannot be read"),
         (url.replace(str(postgresql.port), "1"), "", "see that PostgreSQL runs there"),
     ):
         with pytest.raises(StoreError, match=said) as caught:
