@@ -98,6 +98,7 @@ def test_while_the_disk_of_a_device_is_full_nothing_is_lost(tmp_path: Path, disk
     assert account.stored == account.made
 
 
+@pytest.mark.slow
 @pytest.mark.root
 def test_while_the_disk_of_a_collector_is_full_or_read_only_nothing_is_lost(
     tmp_path: Path, disk: Disk
@@ -121,6 +122,7 @@ def test_while_the_disk_of_a_collector_is_full_or_read_only_nothing_is_lost(
     assert account.stored == account.made
 
 
+@pytest.mark.slow
 @pytest.mark.root
 def test_a_device_whose_disk_turns_read_only_loses_nothing_that_had_a_number(
     tmp_path: Path, disk: Disk
@@ -185,6 +187,7 @@ def damaged(folder: Path, *, seed: int, while_running: bool) -> Account:
     return account
 
 
+@pytest.mark.slow
 def test_damaged_pages_of_a_spool_are_told_and_the_rest_arrives(tmp_path: Path) -> None:
     assert damaged(tmp_path, seed=1, while_running=True).stored > 2000
 
@@ -199,6 +202,7 @@ def test_many_ways_of_damaging_a_spool(tmp_path: Path, *, while_running: bool) -
     assert any(gone), "nothing was ever damaged"
 
 
+@pytest.mark.slow
 def test_a_database_that_others_hold_stops_nothing(tmp_path: Path) -> None:
     with Line(tmp_path, setup=setup()) as line:
         line.load(500)
