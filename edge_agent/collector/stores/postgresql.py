@@ -70,13 +70,13 @@ _NAMES = {
     kind: [column.name for column in table.columns if column.name != "id"]
     for kind, table in RECORDS.items()
 }
-_REMEDIES = {
+_REMEDIES = {  # by a word of what libpq says; the first one that is in it counts
+    "certificate": "check sslmode and sslrootcert in store.url",
     "password": "check store.url and store.password_file",
     "pg_hba.conf": "allow this user and address in the server's pg_hba.conf",
     "does not exist": "make it as an administrator: CREATE ROLE, CREATE DATABASE ... OWNER ...",
     "permission denied": "let the collector's user own the database: CREATE DATABASE ... OWNER ...",
     "invalid": "check what stands behind the ? of store.url",
-    "certificate": "check sslmode and sslrootcert in store.url",
     "SSL": "check sslmode in store.url, and ssl in the server's postgresql.conf",
 }
 
