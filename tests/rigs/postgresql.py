@@ -110,7 +110,8 @@ class Cluster:
         key, certificate = self.folder / "server.key", self.folder / "server.pem"
         command = [
             "openssl", "req", "-x509", "-nodes", "-newkey", "ec",
-            "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2", "-subj", "/CN=plant", "-addext", "subjectAltName=IP:127.0.0.1",
+            "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2",
+            "-subj", "/CN=plant", "-addext", "subjectAltName=IP:127.0.0.1",
             "-keyout", str(key), "-out", str(certificate),
         ]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True)
