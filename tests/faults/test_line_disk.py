@@ -12,6 +12,7 @@ import pytest
 
 from tests.faults import storm
 from tests.faults.device import Setup
+from tests.faults.ledger import fetch
 from tests.faults.line import Line, wait_for
 from tests.faults.storm import Storm
 
@@ -147,6 +148,28 @@ def test_a_device_whose_disk_turns_read_only_loses_nothing_that_had_a_number(
     assert account.unnumbered == 0  # all of them are behind the moment
     assert account.cut > 1500
     assert account.stored > 2500
+
+
+@pytest.mark.slow
+def test_what_the_quota_evicts_is_told_to_the_last_record(tmp_path: Path) -> None:
+    told = msgspec.structs.replace(
+        setup(rate=4000), pad_bytes=300, spool={"quota_bytes": 2**20, "sync_ms": 50}
+    )
+    with Line(tmp_path, setup=told) as line:
+        line.load(500)
+        line.broker.kill()
+        line.load(12_000)
+        line.broker.start()
+        line.load(500)
+        line.settle()
+        line.start()  # its batches carry the last notices
+        line.load(200)
+        line.settle()
+    account = line.account()
+    account.check(lives=2, noticed=account.made)
+    assert account.noticed == account.made - account.stored > 3000
+    kept = dict(fetch(line.url, "SELECT verdict, count(*) FROM inspections GROUP BY verdict"))
+    assert kept["ng"] == sum(life.lanes.count(b"n") for life in line.lives()), "ok goes first"
 
 
 def damage(spool: Path, draw: random.Random) -> None:
