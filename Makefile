@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # As `edge-agent` sets it: its threads wait for each other by spinning.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help demo test test-all check format bench models package lock clean mosquitto
+.PHONY: help demo test test-all storm check format bench models package lock clean mosquitto faketime
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,8 +29,11 @@ demo: $(VENV)/ready mosquitto ## Run the whole path on a simulated line; ARGS=".
 test: $(VENV)/ready mosquitto ## Run the tests, quick ones first; the slow ones are left out
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-all: $(VENV)/ready mosquitto ## Run every test
+test-all: $(VENV)/ready mosquitto faketime ## Run every test; some need root
 	$(BIN)/python -m pytest $(ARGS)
+
+storm: $(VENV)/ready mosquitto faketime ## Let all go wrong at once while a million records go through
+	$(BIN)/python -m tests.faults $(ARGS)
 
 check: $(VENV)/ready ## Run the linters and the type checker
 	$(BIN)/ruff check .
@@ -83,3 +86,10 @@ mosquitto:
 	  $(SUDO) apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends mosquitto >/dev/null; } || { \
 	  echo "Mosquitto could not be installed: install the package 'mosquitto' as root, then run this again." >&2; exit 1; }
+
+faketime:
+	@ls /usr/lib/*/faketime/libfaketime*.so.1 >/dev/null 2>&1 || { \
+	  echo "Installing libfaketime (wall clocks that jump, for the tests)"; \
+	  $(SUDO) apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends libfaketime >/dev/null; } || \
+	  echo "libfaketime could not be installed: the tests of wall clocks that jump are left out" >&2

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 3600.0
 _AGAIN_S = 60.0
+_BREATH_S = 0.2
 
 
 @contextmanager
@@ -30,7 +31,8 @@ def housekeeping(store: Store, *, every_s: float = EVERY_S) -> Iterator[None]:
         while not stopping.wait(pause_s):
             pause_s = every_s
             try:
-                store.tidy(time.time_ns())
+                if not store.tidy(time.time_ns()).is_done:
+                    pause_s = _BREATH_S
             except StoreError as error:
                 log.warning("the store is not tidied, trying again: %s", error)
                 pause_s = min(every_s, _AGAIN_S)

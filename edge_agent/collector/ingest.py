@@ -53,6 +53,8 @@ _INBOX_BYTES = 64 * 2**20
 _GROUP_BYTES = 32 * 2**20  # of records, unpacked: a group that has reached it is committed
 _MESSAGE_BYTES = 1024  # what a message takes beside its payload, about
 _Item = tuple[Message, Arrival | Rejected]
+_LEAVE_S = 2.0  # the longest that a stop waits for what was dealt to this collector
+_QUIET_S = 0.2
 _SWEEPS = 3  # in the time that a gap is given
 
 
@@ -111,6 +113,10 @@ class Ingest:
         self._inbox: Inbox[_Item] = Inbox(_INBOX_BYTES)
         self._done: deque[_Done | _Asked] = deque()
         self._sweep_at = 0.0
+        self._heard_at = 0.0
+        group = config.ingest.group
+        prefix = f"$share/{group}/{self._root}" if group else self._root
+        self._shared = (f"{prefix}/+/batch/+", f"{prefix}/+/gone")
         self._stopping = threading.Event()
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="collector-committer")
         self._under_way: Future[None] | None = None
@@ -124,6 +130,7 @@ class Ingest:
             while not self._stopping.is_set():
                 self._client.pump(_PUMP_S)
                 self._tell()
+            self._leave()
         finally:
             self._stopping.set()
             self._inbox.close()
@@ -134,18 +141,30 @@ class Ingest:
     def stop(self) -> None:
         """Ask `run` to return."""
         self._stopping.set()
-        self._inbox.close()
+        if not self._settings.group:
+            self._inbox.close()  # the broker keeps what comes; in a group nobody would
         self._client.wake()
+
+    def _leave(self) -> None:
+        """Leave the group: the others get what comes, and this one finishes what it was dealt."""
+        if not self._settings.group or not self._client.is_connected:
+            return
+        for topic in self._shared:
+            self._client.unsubscribe(topic)
+        now = self._heard_at = time.monotonic()
+        end = now + _LEAVE_S
+        while self._client.is_connected and now < min(end, self._heard_at + _QUIET_S):
+            self._client.pump(_QUIET_S / 4)
+            self._tell()
+            now = time.monotonic()
 
     # --- what the client tells (on the thread of `run`) --------------------------------------
 
     def connected(self) -> None:
         """See `Listener`."""
         log.info("collector is connected")
-        group = self._settings.group
-        shared = f"$share/{group}/{self._root}" if group else self._root
-        self._client.subscribe(f"{shared}/+/batch/+")
-        self._client.subscribe(f"{shared}/+/gone")
+        for topic in self._shared:
+            self._client.subscribe(topic)
         # Each hears all births: a shared subscription is never given retained messages.
         self._client.subscribe(f"{self._root}/+/birth")
 
@@ -155,6 +174,7 @@ class Ingest:
 
     def received(self, message: Message) -> None:
         """See `Listener`."""
+        self._heard_at = time.monotonic()
         arrival = arrival_of(message, time.time_ns())
         bare = msgspec.structs.replace(message, payload=b"")
         if len(message.payload) <= self._settings.payload_limit_bytes:

@@ -29,6 +29,7 @@ _DATED = tuple(
 SQLITE: Steps = {
     2: (
         *_DATED,
+        "CREATE INDEX batches_received ON batches (received_ns)",
         "CREATE INDEX inspections_received ON inspections (received_ns)",
         "CREATE INDEX health_received ON health (received_ns)",
         "CREATE INDEX losses_stream ON losses (device, stream, last)",

@@ -39,10 +39,12 @@ class Tidied(msgspec.Struct, frozen=True):
     Attributes:
         records: Records dropped.
         batches: Batches of which only the numbers are left.
+        is_done: Whether nothing that is old is left.
     """
 
     records: int = 0
     batches: int = 0
+    is_done: bool = True
 
 
 class Store(Protocol):
@@ -85,7 +87,7 @@ class Store(Protocol):
     def tidy(self, now_ns: int) -> Tidied:
         """Drop records that are older than they are kept, in steps between which others write.
 
-        That a batch was stored is never forgotten.
+        That a batch was stored is never forgotten. One call works for some seconds at most.
 
         Args:
             now_ns: Wall time of the collector.

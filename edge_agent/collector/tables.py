@@ -55,6 +55,8 @@ BATCHES = Table(
     Column("received_ns", BigInteger, nullable=False),
 )
 
+Index("batches_received", BATCHES.c.received_ns)
+
 LOSSES = Table(
     "losses",
     METADATA,

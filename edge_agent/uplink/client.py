@@ -6,6 +6,7 @@ behind (queued packets, message ids) can reach a new one: who wants a message se
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import select
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
     from edge_agent.uplink.settings import MqttSettings
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Acknowledge", "Client", "Identity", "Listener", "Message", "Taken"]
 
@@ -87,6 +90,7 @@ class Client:
         self._give_up_at = 0.0
         self._waiting: deque[_Outgoing] = deque()
         self._in_flight: dict[int, _Outgoing] = {}
+        self._asked: dict[int, str] = {}  # subscriptions that the broker has not answered
         self.receive_maximum = _RECEIVE_MAXIMUM
         self._network: NetworkWatch | None = None
         self._tend_at = 0.0
@@ -221,7 +225,14 @@ class Client:
     def subscribe(self, topic: str, *, qos: int = 1) -> None:
         """Ask for the messages of a topic, on this connection and session."""
         assert self._paho is not None
-        self._paho.subscribe(topic, qos)
+        mid = self._paho.subscribe(topic, qos)[1]
+        if mid is not None:
+            self._asked[mid] = topic
+
+    def unsubscribe(self, topic: str) -> None:
+        """Ask for no more messages of a topic; those that are on their way still come."""
+        if self._paho is not None and self.is_connected:
+            self._paho.unsubscribe(topic)
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker that a message is dealt with (only of the present connection)."""
@@ -309,6 +320,7 @@ class Client:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
         return client
 
     def _connect_properties(self) -> Properties:
@@ -323,6 +335,7 @@ class Client:
         self._paho, self.is_connected, self.error = None, False, reason
         self._waiting.clear()
         self._in_flight.clear()
+        self._asked.clear()
         if client is not None:
             client.on_disconnect = None
             if sock is not None:
@@ -423,6 +436,20 @@ class Client:
             sent.on_taken(_taken(reason))
         if self._waiting and self._paho is not None:
             self._send(self._waiting.popleft())
+
+    def _on_subscribe(
+        self,
+        client: paho.Client,
+        _userdata: object,
+        mid: int,
+        reasons: list[ReasonCode],
+        _properties: Properties,
+    ) -> None:
+        topic = self._asked.pop(mid, "")
+        refused = next((reason for reason in reasons if reason.is_failure), None)
+        if client is self._paho and refused is not None:
+            self.error = f"the broker refuses the subscription to {topic}: {refused}"
+            log.error("%s", self.error)
 
 
 def _properties(packet: int) -> Properties:

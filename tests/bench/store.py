@@ -73,10 +73,12 @@ def main() -> None:
 def made(records: Sequence[bytes], count: int) -> Iterator[Arrival]:
     """Seal records into batches of two devices; each batch number once."""
     now_ns = time.time_ns()
-    newest = msgspec.json.decode(records[-1], type=InspectionRecord)
-    payloads = [sealed(records[at : at + _BATCH]) for at in range(0, len(records) - _BATCH, _BATCH)]
+    parts = [records[at : at + _BATCH] for at in range(0, len(records) - _BATCH, _BATCH)]
+    payloads = [
+        (*sealed(part), msgspec.json.decode(part[-1], type=InspectionRecord)) for part in parts
+    ]
     for number in range(1, count // _BATCH + 1):
-        header, body = payloads[number % len(payloads)]
+        header, body, newest = payloads[number % len(payloads)]
         first = (number - 1) * _BATCH + 1
         told = msgspec.structs.replace(header, batch=number, first=first, last=first + _BATCH - 1)
         payload = zstd.compress(msgspec.json.encode(told) + body, 3)

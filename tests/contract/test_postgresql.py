@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import threading
 import time
@@ -293,6 +294,10 @@ def test_what_is_wrong_at_the_start_is_one_clear_line(postgresql: Cluster, tmp_p
         (guest, str(wrong), "check store.url and store.password_file"),
         (guest, str(tmp_path / "none"), r"store\.password_file .*none: cannot be read"),
         (url + "x", "", "does not exist; make it as an administrator"),
+        (url + "?sslmode=require", "", "does not support SSL.*check sslmode"),
+        (url + "?sslmode=much", "", "check what stands behind the"),
+        (url + "?colour=red", "", "check what stands behind the"),
+        (url.replace(str(postgresql.port), "http"), "", "store.url: cannot be read"),
         (url.replace(str(postgresql.port), "1"), "", "see that PostgreSQL runs there"),
     ):
         with pytest.raises(StoreError, match=said) as caught:
@@ -307,6 +312,65 @@ def test_what_is_wrong_at_the_start_is_one_clear_line(postgresql: Cluster, tmp_p
     ) as denied:
         open_store(StoreSettings(url=guest, password_file=str(wrong)))
     assert "right" not in str(denied.value)
+
+
+@pytest.mark.processes
+def test_a_server_is_trusted_by_its_certificate_only(tmp_path: Path) -> None:
+    servers = Cluster(settings="fsync = off"), Cluster(settings="fsync = off")
+    try:
+        authorities = []
+        for server in servers:
+            server.start()
+            authorities.append(tmp_path / f"{server.port}.pem")
+            shutil.copyfile(server.encrypt(), authorities[-1])
+        url = servers[0].database() + "?sslmode=verify-full&sslrootcert="
+        end = time.monotonic() + 5
+        with opened(_when_encrypted(url, authorities[0], end)) as (store,):
+            assert store.commit(Group([batch(1)], [], [])) == [Outcome.STORED]
+        with pytest.raises(StoreError, match=r"certificate verify failed.*check sslmode"):
+            open_store(StoreSettings(url=f"{url}{authorities[1]}"))
+        with pytest.raises(StoreError, match=r"does not exist.*check sslmode"):
+            open_store(StoreSettings(url=f"{url}{tmp_path}/none.pem"))
+    finally:
+        for server in servers:
+            server.remove()
+
+
+def _when_encrypted(url: str, authority: Path, end: float) -> str:
+    """Wait until the server has read its settings anew."""
+    while True:
+        try:
+            open_store(StoreSettings(url=f"{url}{authority}")).close()
+        except StoreError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        else:
+            return f"{url}{authority}"
+
+
+@pytest.mark.processes
+def test_a_server_that_hangs_is_waited_for() -> None:
+    cluster, done = Cluster(settings="fsync = off"), threading.Event()
+    try:
+        cluster.start()
+        url = cluster.database()
+
+        def hang() -> None:
+            while not done.wait(0.1):
+                cluster.pause()
+                time.sleep(0.2)
+                cluster.resume()
+
+        def collector(store: Store) -> None:
+            for number in range(1, 41):
+                patient(store, Group([batch(number)], [], []))
+            done.set()
+
+        with opened(url) as (store,):
+            together(lambda: collector(store), hang)
+        check_once(url, {"dev1"}, 40)
+    finally:
+        cluster.remove()
 
 
 # --- days -----------------------------------------------------------------------------------------

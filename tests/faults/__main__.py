@@ -31,6 +31,7 @@ from tests.rigs import link as links
 from tests.rigs import wall_clock
 from tests.rigs.disk import Disk
 from tests.rigs.link import Link
+from tests.rigs.postgresql import Cluster
 from tests.rigs.wall_clock import WallClock
 
 _DEVICES = 3
@@ -48,6 +49,7 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--rate", type=float, default=4500, help="records a second, together")
     options.add_argument("--pause", type=float, default=0.5, help="seconds between two faults")
     options.add_argument("--collectors", type=int, default=1, help="that share the work")
+    options.add_argument("--store", choices=["sqlite", "postgresql"], default="sqlite")
     options.add_argument("--folder", type=Path, help="for logs and evidence")
     chosen = options.parse_args(arguments)
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="edge-faults-"))
@@ -85,9 +87,10 @@ def _wrong(account: Account, line: Line) -> str:
 def keep(line: Line, folder: Path) -> None:
     """Write down what was told, and copy the database: its disk goes with the storm."""
     folder.mkdir()
-    database = Path(line.url.removeprefix("sqlite:///"))
-    for file in database.parent.glob(f"{database.name}*"):
-        shutil.copy(file, folder)
+    if line.url.startswith("sqlite"):
+        database = Path(line.url.removeprefix("sqlite:///"))
+        for file in database.parent.glob(f"{database.name}*"):
+            shutil.copy(file, folder)
     with (folder / "told.txt").open("w", encoding="ascii") as told:
         for life in line.lives():
             told.write(f"{life.device} {life.number} cut {life.cut_ns} left {life.left}\n")
@@ -102,8 +105,11 @@ def furnish(folder: Path, stack: ExitStack, chosen: argparse.Namespace) -> tuple
         drain_s=280,
     )  # fmt: skip
     link = _link(chosen.seed, stack)
-    disk, second = (_disk(folder / name, stack) for name in ("device", "database"))
-    url = f"sqlite:///{second.root}/collector.db" if second else ""
+    disk = _disk(folder / "device", stack)
+    cluster = _cluster(stack) if chosen.store == "postgresql" else None
+    second = None if cluster else _disk(folder / "database", stack)
+    url = cluster.database() if cluster else ""
+    url = f"sqlite:///{second.root}/collector.db" if second else url
     line = Line(
         folder,
         devices=_DEVICES,
@@ -121,6 +127,8 @@ def furnish(folder: Path, stack: ExitStack, chosen: argparse.Namespace) -> tuple
         told = msgspec.structs.replace(on_disk.setup, directory=str(disk.root / "spool"))
         on_disk.setup = told
         faults += [storm.power_cut(on_disk, disk, 4), storm.full(disk, f"disk of {told.name}", 2)]
+    if cluster:
+        faults.append(storm.crash(cluster, 2))
     if second:
         faults += [storm.collector_power_cut(line, second, 2), storm.full(second, "database")]
     if link:
@@ -149,6 +157,13 @@ def _disk(folder: Path, stack: ExitStack) -> Disk | None:
     disk = Disk(folder, size_mib=4096 if folder.name == "database" else 96)
     stack.callback(disk.destroy)
     return disk
+
+
+def _cluster(stack: ExitStack) -> Cluster:
+    cluster = Cluster()
+    stack.callback(cluster.remove)
+    cluster.start()
+    return cluster
 
 
 def _link(seed: int, stack: ExitStack) -> Link | None:

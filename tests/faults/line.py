@@ -135,6 +135,7 @@ class Collector:
 
     def __init__(self, folder: Path, name: str, settings: str) -> None:
         self._log = folder / f"{name}.log"
+        self._said = 0
         self._config = folder / f"{name}.toml"
         self._config.write_text(settings, encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
@@ -144,10 +145,18 @@ class Collector:
         """Whether the process is there."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it has connected since it was started."""
+        with self._log.open("rb") as log:
+            log.seek(self._said)
+            return b"collector is connected" in log.read()
+
     def start(self) -> None:
         """Start it."""
         command = [sys.executable, "-m", "edge_agent.cli.collector", "run", "-c", str(self._config)]
         with self._log.open("ab") as log:
+            self._said = log.tell()
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
 
     def kill(self) -> None:
@@ -231,6 +240,7 @@ class Line:
         """Start everything."""
         try:
             self.start()
+            self.wait_until_up()
         except BaseException:
             self.close()
             raise
@@ -250,6 +260,17 @@ class Line:
         for device in self.devices:
             if not device.is_running:
                 device.start()
+
+    def wait_until_up(self) -> None:
+        """Wait until everything has begun its work: before that it could not be ended in order."""
+        wait_for(
+            lambda: (
+                all(device.lives[-1].numbers for device in self.devices)
+                and all(collector.is_up for collector in self.collectors)
+            ),
+            30,
+            "not everything is up",
+        )
 
     def load(self, records: int, within_s: float = 60.0) -> None:
         """Wait until so many more records are made."""
@@ -276,6 +297,7 @@ class Line:
     def settle(self, within_s: float = 90.0) -> None:
         """Start what is down, let everything arrive, and end all in good order."""
         self.start()
+        self.wait_until_up()
         for device in self.devices:
             device.stop()
         end = time.monotonic() + within_s

@@ -113,12 +113,6 @@ def no_part_is_missing(url: str, *, until: dict[str, Any], lives: int) -> None:
         assert frames[first:end] == list(range(1, end - first + 1)), "lost, or there twice"
 
 
-def test_a_killed_agent_has_kept_every_part_whose_verdict_was_out(
-    tmp_path: Path, simulated_bundle: Path
-) -> None:
-    killed(tmp_path, simulated_bundle, 2)
-
-
 @pytest.mark.slow
 def test_an_agent_killed_forty_times_has_kept_every_part_whose_verdict_was_out(
     tmp_path: Path, simulated_bundle: Path

@@ -12,6 +12,7 @@ import pytest
 
 from tests.faults import storm
 from tests.faults.device import Setup
+from tests.faults.ledger import fetch
 from tests.faults.line import Line, wait_for
 from tests.faults.storm import Storm
 
@@ -98,6 +99,7 @@ def test_while_the_disk_of_a_device_is_full_nothing_is_lost(tmp_path: Path, disk
     assert account.stored == account.made
 
 
+@pytest.mark.slow
 @pytest.mark.root
 def test_while_the_disk_of_a_collector_is_full_or_read_only_nothing_is_lost(
     tmp_path: Path, disk: Disk
@@ -121,6 +123,7 @@ def test_while_the_disk_of_a_collector_is_full_or_read_only_nothing_is_lost(
     assert account.stored == account.made
 
 
+@pytest.mark.slow
 @pytest.mark.root
 def test_a_device_whose_disk_turns_read_only_loses_nothing_that_had_a_number(
     tmp_path: Path, disk: Disk
@@ -145,6 +148,28 @@ def test_a_device_whose_disk_turns_read_only_loses_nothing_that_had_a_number(
     assert account.unnumbered == 0  # all of them are behind the moment
     assert account.cut > 1500
     assert account.stored > 2500
+
+
+@pytest.mark.slow
+def test_what_the_quota_evicts_is_told_to_the_last_record(tmp_path: Path) -> None:
+    told = msgspec.structs.replace(
+        setup(rate=4000), pad_bytes=300, spool={"quota_bytes": 2**20, "sync_ms": 50}
+    )
+    with Line(tmp_path, setup=told) as line:
+        line.load(500)
+        line.broker.kill()
+        line.load(12_000)
+        line.broker.start()
+        line.load(500)
+        line.settle()
+        line.start()  # its batches carry the last notices
+        line.load(200)
+        line.settle()
+    account = line.account()
+    account.check(lives=2, noticed=account.made)
+    assert account.noticed == account.made - account.stored > 3000
+    kept = dict(fetch(line.url, "SELECT verdict, count(*) FROM inspections GROUP BY verdict"))
+    assert kept["ng"] == sum(life.lanes.count(b"n") for life in line.lives()), "ok goes first"
 
 
 def damage(spool: Path, draw: random.Random) -> None:
@@ -185,6 +210,7 @@ def damaged(folder: Path, *, seed: int, while_running: bool) -> Account:
     return account
 
 
+@pytest.mark.slow
 def test_damaged_pages_of_a_spool_are_told_and_the_rest_arrives(tmp_path: Path) -> None:
     assert damaged(tmp_path, seed=1, while_running=True).stored > 2000
 
@@ -199,6 +225,7 @@ def test_many_ways_of_damaging_a_spool(tmp_path: Path, *, while_running: bool) -
     assert any(gone), "nothing was ever damaged"
 
 
+@pytest.mark.slow
 def test_a_database_that_others_hold_stops_nothing(tmp_path: Path) -> None:
     with Line(tmp_path, setup=setup()) as line:
         line.load(500)

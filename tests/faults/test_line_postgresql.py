@@ -33,6 +33,7 @@ def cluster() -> Iterator[Cluster]:
     made.remove()
 
 
+@pytest.mark.slow
 def test_a_postgresql_that_stops_and_crashes_costs_nothing(
     tmp_path: Path, cluster: Cluster
 ) -> None:

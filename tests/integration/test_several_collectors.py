@@ -124,6 +124,28 @@ def test_a_killed_collector_loses_and_doubles_nothing(plant: Plant) -> None:
         plant.compare(fleet)
 
 
+def test_a_collector_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
+    """What the broker had dealt to it is committed and acknowledged: nobody sends again."""
+    if MOSQUITTO is None:
+        pytest.skip("Mosquitto absent: install the package 'mosquitto'")
+    plant = Plant(tmp_path, f"sqlite:///{tmp_path}/c.db")
+    try:
+        leaving = plant.start_collector()
+        plant.start_collector()
+        with plant.fleet(Load(devices=10, rate=100.0, batch=10, lines=5)) as fleet:
+            assert fleet.wait_for_links(10)
+            fleet.begin()
+            run(fleet, until_s=1)
+            leaving.terminate()
+            assert leaving.wait(10) == 0
+            run(fleet, until_s=3)
+            deliver(fleet, within_s=2 * RESEND_S)
+            assert fleet.account().resent_batches == 0
+            plant.compare(fleet)
+    finally:
+        plant.stop()
+
+
 @pytest.mark.slow
 def test_a_collector_that_hangs_does_not_stall_the_fleet(plant: Plant) -> None:
     victim = plant.start_collector()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import and_, func, select, true
+from sqlalchemy import and_, bindparam, func, select, true, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from edge_agent.collector.gaps import (
@@ -39,6 +39,8 @@ _FILLED_NS = 7 * 86_400 * _SECOND_NS  # how long a filled gap is shown
 _SCAN_BATCHES = 20_000
 _STREAM_BATCHES = 2000
 _GAPS = 500
+_KEYS = 500  # in one question
+_Key = tuple[str, str, int]  # device, stream, batch
 _LOCK = 0x65646765  # one sweep at a time: the key of PostgreSQL's advisory lock
 
 
@@ -97,27 +99,35 @@ def gap_of(row: Row[Any]) -> Gap:
 
 def _find(connection: Connection, now_ns: int, *, until_ns: int) -> None:
     """Look at the batches that came since the last sweep."""
-    fresh: dict[tuple[str, str, int], list[Stored]] = {}
+    fresh: dict[_Key, list[Stored]] = {}
     for row in connection.execute(_fresh(connection)):
         # A clock that was set back must not make a batch young for years.
         received_ns = row.received_ns if row.received_ns <= now_ns else 0
         stored = Stored(row.batch, row.first, row.last, received_ns)
         fresh.setdefault((row.device, row.stream, row.complete_to), []).append(stored)
     found: list[Gap] = []
-    for (device, stream, seen_to), batches in fresh.items():
-        before = _before(connection, device, stream, seen_to, batches[0])
+    moved: list[dict[str, Any]] = []
+    rows = _seen_last(connection, list(fresh))
+    for key, batches in fresh.items():
+        device, stream, seen_to = key
+        # Without the row of the last batch that was seen, no record before the next one is missed.
+        before = rows.get(key) or Stored(seen_to, 0, batches[0].first - 1)
         seen = scan(before, batches, [], until_ns=until_ns)
         if seen.holes or seen.seen_to < batches[-1].batch:
             lost = _lost(connection, device, stream, after=before.last)
             seen = scan(before, batches, lost, until_ns=until_ns)
         found += [Gap(device=device, stream=stream, hole=h, found_ns=now_ns) for h in seen.holes]
         if seen.seen_to > seen_to:
-            connection.execute(
-                STREAMS.update()
-                .where(STREAMS.c.device == device, STREAMS.c.stream == stream)
-                .where(STREAMS.c.complete_to < seen.seen_to)
-                .values(complete_to=seen.seen_to)
-            )
+            moved.append({"of_device": device, "of_stream": stream, "seen_to": seen.seen_to})
+    if moved:
+        connection.execute(
+            STREAMS.update()
+            .where(STREAMS.c.device == bindparam("of_device"))
+            .where(STREAMS.c.stream == bindparam("of_stream"))
+            .where(STREAMS.c.complete_to < bindparam("seen_to"))
+            .values(complete_to=bindparam("seen_to")),
+            moved,
+        )
     _put(connection, found)
 
 
@@ -143,14 +153,17 @@ def _fresh(connection: Connection) -> Select[Any]:
     return query.limit(_SCAN_BATCHES)
 
 
-def _before(
-    connection: Connection, device: str, stream: str, seen_to: int, following: Stored
-) -> Stored:
-    """Return the last batch that was seen; without its row, one that leaves no records out."""
-    if not seen_to:
-        return BEGINNING
-    found = _stored(connection, device, stream, BATCHES.c.batch == seen_to, 1)
-    return found[0] if found else Stored(seen_to, 0, following.first - 1)
+def _seen_last(connection: Connection, keys: Sequence[_Key]) -> dict[_Key, Stored]:
+    """Return the last batch that was seen of each stream, where its row is still there."""
+    found = {key: BEGINNING for key in keys if not key[2]}
+    columns = BATCHES.c
+    named = tuple_(columns.device, columns.stream, columns.batch)
+    for begin in range(0, len(keys), _KEYS):
+        query = select(columns.device, columns.stream, columns.batch, columns.first, columns.last)
+        for row in connection.execute(query.where(named.in_(keys[begin : begin + _KEYS]))):
+            stored = Stored(row.batch, row.first, row.last)
+            found[row.device, row.stream, row.batch] = stored
+    return found
 
 
 # --- known gaps ----------------------------------------------------------------------------------

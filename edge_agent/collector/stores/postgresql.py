@@ -70,12 +70,14 @@ _NAMES = {
     kind: [column.name for column in table.columns if column.name != "id"]
     for kind, table in RECORDS.items()
 }
-_REMEDIES = {
+_REMEDIES = {  # by a word of what libpq says; the first one that is in it counts
+    "certificate": "check sslmode and sslrootcert in store.url",
     "password": "check store.url and store.password_file",
     "pg_hba.conf": "allow this user and address in the server's pg_hba.conf",
     "does not exist": "make it as an administrator: CREATE ROLE, CREATE DATABASE ... OWNER ...",
     "permission denied": "let the collector's user own the database: CREATE DATABASE ... OWNER ...",
-    "certificate": "check sslmode and sslrootcert in store.url",
+    "invalid": "check what stands behind the ? of store.url",
+    "SSL": "check sslmode in store.url, and ssl in the server's postgresql.conf",
 }
 
 
@@ -94,7 +96,7 @@ class PostgresqlStore:
             StoreError: It cannot be used, or a newer collector made its tables.
             StoreUnavailable: It cannot be reached now.
         """
-        self._url = sqlalchemy.make_url(url)
+        self._url = _parsed(url)
         self._keep_days = keep_days
         self._days: set[int] = set()
         self._engine = _engine(self._url, password_file)
@@ -128,13 +130,16 @@ class PostgresqlStore:
         if not self._keep_days:
             return Tidied()
         before_ns = retention.horizon(now_ns, self._keep_days)
+        end = time.monotonic() + retention.TURN_S
         records = batches = 0
         for table, day in self._transact(lambda c: partitions.old(c, before_ns)):
-            self._days.discard(day)
-            records += self._transact(partial(_drop, table=table, day=day))
-        while folded := self._transact(partial(_fold, before_ns=before_ns)):
+            if time.monotonic() < end:
+                self._days.discard(day)
+                records += self._transact(partial(_drop, table=table, day=day))
+        fold = partial(_fold, before_ns=before_ns)
+        while time.monotonic() < end and (folded := self._transact(fold)):
             batches += folded
-        return Tidied(records=records, batches=batches)
+        return Tidied(records=records, batches=batches, is_done=time.monotonic() < end)
 
     def close(self) -> None:
         """See `Store`."""
@@ -172,11 +177,21 @@ def open_for_reading(url: str, *, password_file: str = "") -> Engine:
     Raises:
         StoreError: It cannot be used.
     """
-    where = sqlalchemy.make_url(url)
+    where = _parsed(url)
     engine = _engine(where, password_file, options="-c default_transaction_read_only=on")
     with _opening(where, engine), engine.connect() as connection:
         migrations.check_for_reading(_version(connection), _name(where))
     return engine
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return sqlalchemy.make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
+        raise StoreError(
+            "store.url: cannot be read: it is written postgresql://user@host:port/database, with "
+            "%40 for an @ within a name"
+        ) from error
 
 
 def _engine(url: URL, password_file: str, **more: str) -> Engine:

@@ -7,6 +7,7 @@ old batches become ranges, of which a stream without holes needs one.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, select
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection, Table
+
+TURN_S = 2.0
+"""How long one call of `Store.tidy` goes on, about: whoever stops a collector waits for it."""
 
 STEP = 2000
 """Batches in one transaction: some tens of milliseconds."""
@@ -57,11 +61,11 @@ def fold(connection: Connection, before_ns: int, *, most: int = STEP) -> int:
         select(columns.device, columns.stream, columns.batch, columns.first, columns.last)
         .join(STREAMS, seen)
         .where(columns.received_ns < before_ns)
-        .order_by(columns.device, columns.stream, columns.batch)
+        .order_by(columns.received_ns)
         .limit(most)
     ).all()
     by_stream: dict[tuple[str, str], list[_Range]] = {}
-    for row in rows:
+    for row in sorted(rows, key=itemgetter(0, 1, 2)):
         batch = (row.batch, row.batch, row.last - row.first + 1)
         by_stream.setdefault((row.device, row.stream), []).append(batch)
     for (device, stream), batches in by_stream.items():

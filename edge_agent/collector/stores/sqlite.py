@@ -96,16 +96,17 @@ class SqliteStore:
         if not self._keep_days:
             return Tidied()
         before_ns = retention.horizon(now_ns, self._keep_days)
+        end = time.monotonic() + retention.TURN_S
         records = sum(
-            self._step_by_step(partial(retention.forget, table=table, before_ns=before_ns))
+            self._step_by_step(partial(retention.forget, table=table, before_ns=before_ns), end)
             for table in RECORDS.values()
         )
-        batches = self._step_by_step(partial(retention.fold, before_ns=before_ns))
+        batches = self._step_by_step(partial(retention.fold, before_ns=before_ns), end)
         if records:
             log.info("store %s: dropped %d records", self._path, records)
-        return Tidied(records=records, batches=batches)
+        return Tidied(records=records, batches=batches, is_done=time.monotonic() < end)
 
-    def _step_by_step(self, work: Callable[[Connection], int]) -> int:
+    def _step_by_step(self, work: Callable[[Connection], int], end: float) -> int:
         """Repeat something until it does nothing more; between two times others may write."""
 
         def step(connection: Connection) -> int:
@@ -113,7 +114,7 @@ class SqliteStore:
             return work(connection)
 
         total = 0
-        while done := self._transact(step, self._beside):
+        while time.monotonic() < end and (done := self._transact(step, self._beside)):
             total += done
             time.sleep(_PAUSE_S)
         return total
