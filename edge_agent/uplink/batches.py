@@ -214,7 +214,7 @@ class Batches:
             window = self._windows[lane.name]
             due = window.due(now)
             if not self._budget_allows(lane, now):
-                if due or self._source.pending(lane.name, after=window.cursor, limit=1):
+                if due or self._waits(lane, window, looks=looks):
                     held.append(lane.name)
             elif not self._send_again(lane, window, due, now) or (
                 looks and not self._fill(lane, window, now)
@@ -223,6 +223,12 @@ class Batches:
         self.held = tuple(held)
         if looks and not self._must_look and not held:
             self._has_seen_all = self._source.is_readable
+
+    def _waits(self, lane: Lane, window: Window, *, looks: bool) -> bool:
+        """Tell whether a lane has something to send; the source is asked only when it is time."""
+        if not looks:
+            return lane.name in self.held
+        return bool(self._source.pending(lane.name, after=window.cursor, limit=1))
 
     def _send_again(self, lane: Lane, window: Window, due: list[Sealed], now: float) -> bool:
         """Send what is due; False if something stopped it before that was done."""

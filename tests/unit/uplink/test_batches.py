@@ -190,7 +190,7 @@ def test_where_bytes_are_dear_a_new_link_does_not_begin_again(
     link = SlowLink(broker.port, 10**9)
     uplink = start(msgspec.structs.replace(PATIENT, budget_bytes_per_hour=36_000_000), link.port)
     eventually(lambda: uplink.state().sent_batches == 5)
-    time.sleep(0.3)
+    time.sleep(0.5)  # the broker's answers are here
     link.cut()
     eventually(lambda: uplink.state().connects == 2)
     time.sleep(0.3)
