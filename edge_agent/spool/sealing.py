@@ -119,7 +119,7 @@ class Sealing:
 
     def acknowledge(self, end: End, ranges: Sequence[tuple[int, int]]) -> int:
         """Forget batches; return how many were there. The database lock is held."""
-        freed = self.files.acknowledge(end.row, ranges)
+        freed = self.files.kept.acknowledge(end.row, ranges)
         end.forget(freed)
         return freed.batches
 
@@ -136,7 +136,7 @@ class Sealing:
         """Tell how the spool stands."""
         lanes = {name: self._lane_stats(end) for name, end in tuple(self.ends.items())}
         waiting = sum(lane.in_memory for lane in lanes.values())
-        error = self.error or self.files.log_error
+        error = self.error or self.files.kept.log_error
         if waiting:
             error = f"{error or 'disk does not work'}; {waiting} records wait in memory"
         return Stats(lanes, self._faults, error, self.files.torn_bytes, tuple(self._damages))
@@ -192,7 +192,7 @@ class Sealing:
             OSError: The disk fails.
             sqlite3.Error: The disk fails.
         """
-        with self.files.lock:
+        with self.files.kept.lock:
             found = self.files.open(self._lanes)
         ends: dict[str, End] = {}
         for each in found:
@@ -207,7 +207,7 @@ class Sealing:
     def _round(self, *, force: bool) -> None:
         if self.damage:
             self._rebuild()
-        elif not self.files.is_open:
+        elif not self.files.kept.is_open:
             self.open()
         try:
             sealed = self._seal_due(force=force)
@@ -225,10 +225,10 @@ class Sealing:
 
     def _rebuild(self) -> None:
         """Make the database anew; what was lost with the old one is told in each stream."""
-        with self.files.lock:
+        with self.files.kept.lock:
             self.files.rebuild(self.damage, [end.row for end in self.ends.values()])
             for end in self.ends.values():
-                end.holding = self.files.database.holding(end.row)
+                end.holding = self.files.kept.database.holding(end.row)
             self.damage = ""
 
     def _sync(self, *, force: bool) -> None:
@@ -269,10 +269,10 @@ class Sealing:
         whole = run.last == segment.last and not content.damaged_tail and not content.torn_bytes
         if not whole or len(run.records) > self._settings.batch_records:
             return None
-        with self.files.lock:
-            if not self.files.can_shelve(row):
+        with self.files.kept.lock:
+            if not self.files.kept.can_shelve(row):
                 return None
-        return Fresh(end, segment, self.files.fresh_batch(row, run.records))
+        return Fresh(end, segment, self.files.kept.fresh_batch(row, run.records))
 
     def _shelve(self, fresh: Sequence[Fresh]) -> bool:
         """Bring small batches to the disk by the sync log, with what else is due, in one write."""
@@ -283,7 +283,7 @@ class Sealing:
             if not done:
                 self._seal_segment(each.end, each.segment)
                 continue
-            with self.files.lock:
+            with self.files.kept.lock:
                 each.end.holding.batches += 1
                 each.end.holding.records += each.batch.last - each.batch.first + 1
                 each.end.holding.bytes += len(each.batch.data)
@@ -339,9 +339,9 @@ class Sealing:
     def _seal_segment(self, end: End, segment: Segment) -> None:
         """Seal the oldest retired segment, then delete it."""
         content = journal.parse(segment.read())
-        with self.files.lock:
+        with self.files.kept.lock:
             before = end.row.damaged
-            for batch in self.files.seal(end.row, content.runs, last=segment.last):
+            for batch in self.files.kept.seal(end.row, content.runs, last=segment.last):
                 end.holding.batches += 1
                 end.holding.records += batch.count
                 end.holding.bytes += len(batch.data)
@@ -360,8 +360,8 @@ class Sealing:
         quota = self._settings.quota_bytes
         for end in reversed(self.ends.values()):
             while self.backlog().bytes > quota and end.holding.batches:
-                with self.files.lock:
-                    freed = self.files.evict_oldest(end.row)
+                with self.files.kept.lock:
+                    freed = self.files.kept.evict_oldest(end.row)
                     end.forget(freed)
                 log.warning(
                     "spool is over its quota: %d records of lane %s evicted",
@@ -414,8 +414,8 @@ class Sealing:
         while end.retired:
             self._seal_segment(end, end.retired[0])
         last = end.row.sealed + dropped
-        with self.files.lock:
-            self.files.write_off(end.row, last, "dropped")
+        with self.files.kept.lock:
+            self.files.kept.write_off(end.row, last, "dropped")
         log.error("%d records of lane %s found no room in memory", dropped, end.lane.name)
         with end.lock:
             end.next_number = last + 1

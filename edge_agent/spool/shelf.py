@@ -1,14 +1,11 @@
 """Batches that the sync log has and the database has not: most are acknowledged before they must.
 
 A commit of the database costs the disk a dozen pages; a batch that the collector has a second later
-need never go there. What stays goes there with others, in one commit (`Files.settle`).
+need never go there. What stays goes there with others, in one commit (`Kept.settle`).
 
-Invariants, each held by a test of its name in tests/unit/spool/test_shelf.py:
+Invariant, held by a test of its name in tests/unit/spool/test_shelf.py:
 
-1. *on the shelf is on the disk*: a batch is put here only after the sync log has it.
-2. *the database learns marks and batches together*: while a lane has anything here, its row is
-   written to the database only with its batches.
-3. *bounded*: `is_full` says when it must be cleared.
+1. *bounded*: `is_full` says when it must be cleared.
 """
 
 from __future__ import annotations

@@ -195,12 +195,12 @@ class Spool:
     @property
     def is_readable(self) -> bool:
         """Whether `pending` tells of all that is there; not while there is no sound database."""
-        return self._sealing.files.is_open and not self._sealing.damage
+        return self._sealing.files.kept.is_open and not self._sealing.damage
 
     def pending(self, lane: str, *, after: int = 0, limit: int = 16) -> list[SealedBatch]:
         """Return the oldest sealed batches of a lane whose number is above `after`."""
         return self._ask(
-            lambda: self._sealing.files.pending(
+            lambda: self._sealing.files.kept.pending(
                 self._sealing.ends[lane].row, after=after, limit=limit
             ),
             [],
@@ -220,8 +220,8 @@ class Spool:
 
     def _ask(self, question: Callable[[], _Answer], nothing: _Answer) -> _Answer:
         """Ask the database; while there is none, or a damaged one, the answer is `nothing`."""
-        with self._sealing.files.lock:
-            if not self._sealing.files.is_open or self._sealing.damage:
+        with self._sealing.files.kept.lock:
+            if not self._sealing.files.kept.is_open or self._sealing.damage:
                 return nothing
             try:
                 return question()

@@ -72,7 +72,7 @@ class Syncing:
             if not due:
                 return
             try:
-                if not self._files.write([part.open for part in due], self._carry):
+                if not self._files.kept.write([part.open for part in due], self._carry):
                     for part in due:
                         part.segment.sync()
             except OSError as error:
@@ -124,7 +124,7 @@ class Syncing:
             due = [part for end in self._ends() for part in self._due(end)]
             due = [part for part in due if id(part.segment) not in sealed]
             batches = [(each.end.row, each.batch) for each in fresh]
-            if not self._files.shelve(batches, [part.open for part in due], self._carry):
+            if not self._files.kept.shelve(batches, [part.open for part in due], self._carry):
                 return False
             for part in due:
                 part.segment.synced = part.size

@@ -33,8 +33,8 @@ def leave(spool: Spool) -> None:
 
 def settle(spool: Spool) -> None:
     """Bring into the database what only the sync log has."""
-    with spool._sealing.files.lock:
-        spool._sealing.files.settle()
+    with spool._sealing.files.kept.lock:
+        spool._sealing.files.kept.settle()
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if index == 600:
             stream = spool.stats().lanes["ok"].stream
             assert spool.acknowledge(stream, [(1, 3)]) == 3
-            spool._sealing.files.database._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            spool._sealing.files.kept.database._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for index in range(1, 6):
         spool.append("alarms", b"alarm %d" % index)
     for index in range(1001, 1011):

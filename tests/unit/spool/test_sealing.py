@@ -11,7 +11,7 @@ import pytest
 from edge_agent.errors import SpoolError
 from edge_agent.spool import batch
 from edge_agent.spool.database import Database
-from edge_agent.spool.files import Files
+from edge_agent.spool.kept import Kept
 from edge_agent.spool.segment import Segment
 from edge_agent.spool.settings import SpoolSettings
 from edge_agent.spool.spool import Lane, Spool
@@ -41,7 +41,7 @@ def fails(*_: object, **__: object) -> None:
 
 def test_never_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(tmp_path, (Lane("ok", "ok", urgent=True),), QUIET)
-    monkeypatch.setattr(Files, "can_shelve", lambda *_: False)
+    monkeypatch.setattr(Kept, "can_shelve", lambda *_: False)
     monkeypatch.setattr(Database, "seal", fails)
     spool.append("ok", b"a")
     eventually(lambda: spool.stats().faults > 0)

@@ -51,7 +51,7 @@ def test_bounded(count: int, size: int) -> None:
 
 
 def marks(spool: Spool) -> dict[str, tuple[int, int]]:
-    rows = spool._sealing.files.database.lanes()
+    rows = spool._sealing.files.kept.database.lanes()
     return {row.name: (row.sealed, row.batches) for row in rows}
 
 
@@ -80,7 +80,7 @@ def test_on_the_shelf_is_on_the_disk(tmp_path: Path) -> None:
 
 
 def leave_without_settling(spool: Spool) -> None:
-    spool._sealing.files._shelf.clear()  # as if the process were gone
+    spool._sealing.files.kept.shelf.clear()  # as if the process were gone
     leave(spool)
 
 

@@ -15,7 +15,7 @@ import pytest
 from edge_agent.errors import SpoolError
 from edge_agent.spool import batch, journal
 from edge_agent.spool.database import Database
-from edge_agent.spool.files import Files
+from edge_agent.spool.kept import Kept
 from edge_agent.spool.segment import Segment
 from edge_agent.spool.settings import SpoolSettings
 from edge_agent.spool.spool import Lane, Spool
@@ -228,7 +228,7 @@ def test_a_segment_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def full(*_: object, **__: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(Files, "can_shelve", lambda *_: False)  # whose batches are too large
+    monkeypatch.setattr(Kept, "can_shelve", lambda *_: False)  # whose batches are too large
     monkeypatch.setattr(Database, "seal", full)
     with pytest.raises(SpoolError, match="disk is full"):
         spool.flush(0.2)
@@ -254,7 +254,7 @@ def test_a_segment_holds_one_streams_records_in_order(tmp_path: Path) -> None:
 
 
 def test_the_path_waits_for_nobody(spool: Spool) -> None:
-    with spool._sealing.files.lock:  # a commit that takes forever
+    with spool._sealing.files.kept.lock:  # a commit that takes forever
         began = time.monotonic()
         for _ in range(2000):
             spool.append("inspections", b"x" * 200)
