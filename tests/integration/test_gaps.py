@@ -62,6 +62,12 @@ class Plant:
         self.config = CollectorConfig(
             mqtt=mqtt, ingest=IngestSettings(gap_grace_s=1.0, group="plant")
         )
+        self.start_collector()
+        self.uplink.start()
+        wait_for(lambda: bool(self.audit.devices()))
+        self._sequence = 0
+
+    def start_collector(self) -> None:
         self.store = open_store(StoreSettings(url=self.url))
         self.ingest = Ingest(self.config, self.store)
         self.hear, self.ingest.received = self.ingest.received, self._receive  # type: ignore[method-assign]  # a message that gets lost between broker and store
@@ -69,9 +75,12 @@ class Plant:
         self._thread.start()
         wait_for(lambda: self.ingest._client.is_connected)
         self.audit = Audit(self.url)
-        self.uplink.start()
-        wait_for(lambda: bool(self.audit.devices()))
-        self._sequence = 0
+
+    def stop_collector(self) -> None:
+        self.ingest.stop()
+        self._thread.join(10)
+        self.audit.close()
+        self.store.close()
 
     def _receive(self, message: Message) -> None:
         if message.properties.get("batch") in self.deaf_to:
@@ -101,10 +110,7 @@ class Plant:
     def close(self) -> None:
         self.uplink.stop()
         self.spool.close()
-        self.ingest.stop()
-        self._thread.join(10)
-        self.audit.close()
-        self.store.close()
+        self.stop_collector()
 
 
 @pytest.fixture
@@ -143,3 +149,29 @@ def test_what_the_device_has_no_more_is_gone(plant: Plant) -> None:
     plant.seal(1)
     wait_for(lambda: max(plant.numbers()) == 60)
     assert len(plant.audit.gaps()) == 1
+
+
+def test_a_store_that_was_put_back_says_what_it_lacks(plant: Plant) -> None:
+    """A backup is an earlier state: what came after it was acknowledged, and is gone."""
+    plant.seal(3)
+    wait_for(lambda: plant.spool.backlog().batches == 0)
+    plant.stop_collector()
+    backup = plant.database.with_suffix(".backup")
+    with sqlite3.connect(plant.database) as database, sqlite3.connect(backup) as copy:
+        database.backup(copy)
+    database.close()
+    copy.close()
+    plant.start_collector()
+    plant.seal(2)
+    wait_for(lambda: plant.spool.backlog().batches == 0)
+    plant.stop_collector()
+    for leftover in plant.database.parent.glob("c.db-*"):
+        leftover.unlink()
+    backup.replace(plant.database)
+    plant.start_collector()
+    assert max(plant.numbers()) == 30
+    plant.seal(1)
+    wait_for(lambda: [gap.state for gap in plant.audit.gaps()] == [GapState.GONE])
+    (gap,) = plant.audit.gaps()
+    assert (gap.first_batch, gap.last_batch, gap.first, gap.last) == (4, 5, 31, 50)
+    assert plant.numbers() == [*range(1, 31), *range(51, 61)]
