@@ -56,7 +56,7 @@ def simulate(
             min=1,
             max=10_000,
             help="Devices of one line write the same records, which are encoded "
-            "once: encoding takes a core for each 12,000 records a second. As many lines as "
+            "once: encoding takes a core for some 20,000 records a second. As many lines as "
             "devices: every record is one of its own.",
         ),
     ] = 16,
