@@ -238,9 +238,9 @@ def test_a_real_spool_has_the_alarm_on_the_disk_when_it_is_announced(
 ) -> None:
     def on_disk() -> int:
         end = spool._sealing.ends[LANE]
-        with end.syncing, end.lock:
-            open_ones = [*end.retired, *([end.segment] if end.segment else [])]
-            synced = [each.last for each in open_ones if each.records and each.size == each.synced]
+        with spool._sealing.syncing.lock:
+            open_ones = [each for each in end.segments() if each.records]
+            synced = [each.last for each in open_ones if each.size == each.synced]
         return max(synced, default=end.row.sealed)
 
     found = []
