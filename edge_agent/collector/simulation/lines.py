@@ -3,8 +3,8 @@
 Encoding a batch in columns costs more than sending and storing it does. So devices share lines:
 those of one line look at the same parts at the same time and write the same records, whose
 numbers, times and boot are true of each of them. The records of a batch are encoded once for the
-line; each device's header goes before them, and both are compressed as one frame. That costs 7 % more bytes than the spool's own batches, which reset the tables of the
-compression more often.
+line; each device's header goes before them, and both are compressed as one frame. That costs 7 %
+more bytes than the spool's own batches, which reset the tables of the compression more often.
 """
 
 from __future__ import annotations
