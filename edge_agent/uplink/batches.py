@@ -170,7 +170,7 @@ class Batches:
     def pause_s(self, now: float) -> float:
         """Return how long there is nothing to do unless somebody wakes us."""
         is_open = self._is_open
-        if self._acks or (self._must_look and is_open):
+        if (self._acks and self._source.is_readable) or (self._must_look and is_open):
             return 0.0
         if self._wants:
             return _WANT_PAUSE_S
@@ -196,6 +196,8 @@ class Batches:
                 for low, high in ranges:
                     window.acknowledge(low, high)
                 self._must_look = True
+        if acks and not self._source.is_readable:
+            self._acks = acks + self._acks  # it could not forget them: again, once it can
 
     def send(self, now: float) -> None:
         """Answer, send again what is due, and what the windows have room for; urgent lanes first.

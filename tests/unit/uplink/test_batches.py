@@ -270,6 +270,24 @@ def test_nothing_is_called_gone_while_the_disk_does_not_work(
     peer.close()
 
 
+def test_an_acknowledgement_that_comes_while_the_disk_does_not_work_counts_later(
+    broker: Broker, source: Source, start: Start
+) -> None:
+    source.is_readable = False
+    peer = Peer(broker, TOPICS.batch("+"))
+    uplink = start(PATIENT)
+    assert numbers(peer, 5) == [1, 2, 3, 4, 5]
+    peer.send(TOPICS.ack, wire.encode(wire.Ack(stream="a1", batches=[(1, 5)])))
+    eventually(lambda: bool(source.acknowledged))
+    source.acknowledged.clear()  # it forgot nothing
+    source.is_readable = True
+    uplink.wake()
+    eventually(lambda: ("a1", [(1, 5)]) in source.acknowledged)
+    time.sleep(0.2)
+    assert len(source.acknowledged) <= 2, "again and again"
+    peer.close()
+
+
 def test_a_lane_that_a_mended_disk_brings_is_sent(
     broker: Broker, source: Source, start: Start
 ) -> None:
