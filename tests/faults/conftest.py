@@ -131,12 +131,22 @@ class Content:
 @pytest.fixture
 def disk() -> Iterator[Disk]:
     """A small disk of its own."""
+    yield from _made(24)
+
+
+@pytest.fixture
+def large_disk() -> Iterator[Disk]:
+    """A disk that a test does not fill by accident."""
+    yield from _made(1024)
+
+
+def _made(size_mib: int) -> Iterator[Disk]:
     lacking = missing()
     if lacking:
         pytest.skip(lacking)
     base = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(dir=base, prefix="edge-disk-") as folder:
-        made = Disk(Path(folder), size_mib=24)
+        made = Disk(Path(folder), size_mib=size_mib)
         try:
             yield made
         finally:

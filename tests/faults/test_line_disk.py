@@ -35,6 +35,7 @@ def setup(directory: Path | str = "", *, rate: float = 3000) -> Setup:
 def power_cuts(folder: Path, disk: Disk, wanted: dict[str, int]) -> None:
     """Cut the power of the device and of the collector, which here share a disk, not a fate."""
     with Line(folder, setup=setup(disk.root)) as line:
+        line.devices[0].slack_ms = 1000  # a machine that has much else to do
         line.load(500)
         faults = [storm.power_cut(line.devices[0], disk)]
         raging = Storm(faults, seed=3, pause_s=1.0)
@@ -45,7 +46,7 @@ def power_cuts(folder: Path, disk: Disk, wanted: dict[str, int]) -> None:
     account.check(lives=len(line.lives()))
     assert account.unnumbered == 0
     lives = len(line.lives())
-    assert account.cut < lives * 3000 * 0.3, account  # sync_ms, slack, and what a kill takes
+    assert account.cut < lives * 3000, account  # in records: a second of each life at most
 
 
 @pytest.mark.root
@@ -73,15 +74,15 @@ def collector_cuts(folder: Path, disk: Disk, times: int) -> None:
 
 @pytest.mark.root
 def test_power_cuts_of_a_collector_take_nothing_that_it_acknowledged(
-    tmp_path: Path, disk: Disk
+    tmp_path: Path, large_disk: Disk
 ) -> None:
-    collector_cuts(tmp_path, disk, 2)
+    collector_cuts(tmp_path, large_disk, 2)
 
 
 @pytest.mark.root
 @pytest.mark.slow
-def test_forty_power_cuts_of_a_collector(tmp_path: Path, disk: Disk) -> None:
-    collector_cuts(tmp_path, disk, 40)
+def test_forty_power_cuts_of_a_collector(tmp_path: Path, large_disk: Disk) -> None:
+    collector_cuts(tmp_path, large_disk, 40)
 
 
 @pytest.mark.root
@@ -231,6 +232,9 @@ def test_a_database_that_others_hold_stops_nothing(tmp_path: Path) -> None:
         line.load(500)
         line.hold_database()
         line.load(3000)
+        line.collectors[0].kill()  # with what it took in and could not store
+        line.collectors[0].start()
+        line.load(1000)
         line.release_database()
         line.load(500)
         line.settle()
