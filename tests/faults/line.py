@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -85,7 +86,9 @@ class Device:
                 [*command, msgspec.json.encode(told).decode()],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"} | dict(self.env),
+                env=os.environ
+                | {"OPENBLAS_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+                | dict(self.env),
                 cwd=ROOT,
             )
         self._process = process
@@ -112,6 +115,10 @@ class Device:
 
     def wait(self) -> None:
         """Make sure that it has delivered everything and is gone."""
+        assert self._process is not None
+        if self.is_running:
+            self._process.send_signal(signal.SIGABRT)  # it says in its log where its threads are
+            self._process.wait(10)
         self.kill()
         left = self.lives[-1].left
         assert left == 0, f"{self.setup.name} could not deliver {left} records: see {self._log}"
