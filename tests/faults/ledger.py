@@ -113,7 +113,7 @@ class Account(msgspec.Struct, kw_only=True):
         unnumbered: Made without a number (no disk took them), and not stored, for their device was
             killed before a disk did.
         cut: Made in the last moments before a power cut and not stored.
-        cut_ms: The longest such moments.
+        cut_ms: The longest such moments, of records that had a number.
         disordered: Records of an earlier monotonic time than the one before, in a stream and boot.
         quarantined: Messages in quarantine.
         rows_of_batches: Rows that there must be by the batches that the store knows.
@@ -248,7 +248,7 @@ class _Books:
             if not kept and in_doubt:
                 account.cut += 1
                 ago_ms = ((life.cut_ns or life.at_ns[-1]) - life.at_ns[place]) // 1_000_000
-                account.cut_ms = max(account.cut_ms, ago_ms)
+                account.cut_ms = max(account.cut_ms, ago_ms if number else 0)
             elif not kept and not number:
                 waiting[lane] += 1
             elif not kept and number not in noticed.get((life.device, lane), ()):
