@@ -166,69 +166,68 @@ class Opening:
         contents = [content for content, _ in read]
         logged = self._logged.records.get(row.name, {})
         known = recovery.union(logged, contents, row, self._mark)
-        base = recovery.ahead(contents, logged, row)
+        if recovery.ahead(contents, logged, row):
+            row = self._restart(row)
+        ended = recovery.ended(contents, known, row)
+        for stream, top in ended.items():
+            self._note_missing(
+                row, stream, recovery.missing(known.get(stream), top, self._mark(stream))
+            )
         for content, path in read:
             self.torn_bytes += content.torn_bytes
-            whole = recovery.fill(content, known, base, row)
-            row = self._seal_left(row, whole)
+            whole = recovery.fill(content, known, row)
+            self._seal_left(row, whole)
             forget(path, whole, self._report)
         for stream in list(known):
-            row = self._seal_left(row, journal.Content(stream, recovery.runs(known.pop(stream))))
+            self._seal_left(row, journal.Content(stream, recovery.runs(known.pop(stream))))
+        for stream, top in ended.items():
+            self._end(row, stream, top)
         return row
 
-    def _seal_left(self, row: LaneRow, content: journal.Content) -> LaneRow:
-        """Seal what was open of a lane; return the lane as it goes on."""
+    def _seal_left(self, row: LaneRow, content: journal.Content) -> None:
+        """Seal what was open of a lane; of a stream that ended, it goes on in the lane's own."""
         is_nobodys = not content.stream and row.sealed == 0
         if is_nobodys or content.stream not in {row.stream, ""}:
-            self._note_stranger(row, content)
-            runs = _renumbered(content, self._mark(content.stream), row.sealed + 1)
-        elif content.base > row.sealed:
-            row = self._restart(row, content.base)
-            runs = _renumbered(content, 0, 1)
+            runs = _renumbered(content, row.sealed + 1)
         else:
             runs = content.runs
         last = runs[-1].last if runs else row.sealed
         end = last + content.damaged_tail
         for _ in kept.seal(self.database, row, runs, last=end, settings=self._settings):
             pass
-        return row
 
-    def _note_stranger(self, row: LaneRow, content: journal.Content) -> None:
-        """Tell what came before a journal of a stream of which the database knows nothing."""
-        known = {each.stream for each in self.database.lanes()}
-        if not content.stream or content.stream in known or content.base == 0:
+    def _note_missing(self, row: LaneRow, stream: str, spans: Sequence[tuple[int, int]]) -> None:
+        """Tell what neither database nor journals have of a stream that ended."""
+        if not spans:
             return
-        loss = layout.Loss(1, content.base, "damaged", content.stream)
-        self.database.note_losses([(row.stream, loss)])
-        former = msgspec.structs.replace(row, stream=content.stream)
-        added = self.database.add_lane(
-            mending.former_name(former), row.kind, stream=content.stream
-        )  # now it is known; it goes once nothing waits in it
-        self.database.keep_lane(
-            msgspec.structs.replace(added, sealed=content.base, floor=content.base)
-        )
+        losses = [layout.Loss(first, last, "damaged", stream) for first, last in spans]
+        self.database.note_losses([(row.stream, loss) for loss in losses])
+        gone = ", ".join(f"{row.name} {first} to {last}" for first, last in spans)
         self._report(
-            f"{self._path.name} knows nothing of a stream that a journal of lane {row.name} is of: "
-            f"it is new, or its log was damaged; gone: at most records {row.name} 1 to "
-            f"{content.base}; they go on in another stream"
+            f"{self._path.name} knows less of a stream than the journals of lane {row.name}: it is "
+            f"new, older than they are, or its log was damaged; gone: at most records {gone}; what "
+            "comes after goes on in another stream"
         )
+
+    def _end(self, row: LaneRow, stream: str, top: int) -> None:
+        """Note how far a stream had come of which all is told; its lane goes when nothing waits."""
+        lane = next((each for each in self.database.lanes() if each.stream == stream), None)
+        if lane is None:
+            name = mending.former_name(msgspec.structs.replace(row, stream=stream))
+            lane = self.database.add_lane(name, row.kind, stream=stream)
+            lane.floor = top
+        lane.sealed = max(lane.sealed, top)
+        self.database.keep_lane(lane)
 
     def _mark(self, stream: str) -> int:
         """Return up to which number a stream's records are in batches, as far as that is known."""
         return max((row.sealed for row in self.database.lanes() if row.stream == stream), default=0)
 
-    def _restart(self, row: LaneRow, base: int) -> LaneRow:
-        """Begin a new stream, for the database is older than the journal."""
+    def _restart(self, row: LaneRow) -> LaneRow:
+        """Begin a new stream, for the database is older than the journals."""
         former = msgspec.structs.replace(row, name=mending.former_name(row))
         self.database.keep_lane(former)
-        fresh = self.database.add_lane(row.name, row.kind, stream=secrets.token_hex(8))
-        loss = layout.Loss(row.sealed + 1, base, "damaged", row.stream)
-        self.database.note_losses([(fresh.stream, loss)])
-        self._report(
-            f"{self._path.name} is older than the journals of lane {row.name}: its log was damaged;"
-            f" gone: at most records {row.name} {row.sealed + 1} to {base}; a new stream begins"
-        )
-        return fresh
+        return self.database.add_lane(row.name, row.kind, stream=secrets.token_hex(8))
 
 
 def forget(path: Path, content: journal.Content, report: Callable[[str], None]) -> None:
@@ -251,12 +250,7 @@ def forget(path: Path, content: journal.Content, report: Callable[[str], None]) 
     )
 
 
-def _renumbered(content: journal.Content, mark: int, first: int) -> list[journal.Run]:
-    """Return the records of a segment above a mark as one run that begins at `first`."""
-    records = [
-        record
-        for run in content.runs
-        for number, record in enumerate(run.records, run.first)
-        if number > mark
-    ]
+def _renumbered(content: journal.Content, first: int) -> list[journal.Run]:
+    """Return all records of a segment as one run that begins at `first`."""
+    records = [record for run in content.runs for record in run.records]
     return [journal.Run(first, records)] if records else []

@@ -83,37 +83,60 @@ def union(
     }
 
 
-def ahead(contents: Iterable[journal.Content], logged: dict[str, Records], row: LaneRow) -> int:
-    """Return how far a lane had come by the heads of its segments, if nothing else knows of that.
+def ahead(contents: Iterable[journal.Content], logged: dict[str, Records], row: LaneRow) -> bool:
+    """Tell whether a lane had come further, by the heads of its segments, than anything else knows.
 
-    0 where database, sync log and segments follow on each other.
+    Not where database, sync log and segments follow on each other.
     """
-    mine = sorted((each for each in contents if each.stream == row.stream), key=lambda c: c.base)
     covered = max([row.sealed, *logged.get(row.stream, ())])
-    for content in mine:
+    for content in sorted(contents, key=lambda each: each.base):
+        if content.stream != row.stream:
+            continue
         if content.base > covered:
-            return mine[-1].base
+            return True
         last = content.runs[-1].last if content.runs else content.base
         covered = max(covered, last + content.damaged_tail)
-    return 0
+    return False
 
 
-def fill(
-    content: journal.Content, known: dict[str, Records], base: int, row: LaneRow
-) -> journal.Content:
+def ended(
+    contents: Iterable[journal.Content], known: dict[str, Records], row: LaneRow
+) -> dict[str, int]:
+    """Return the streams that go on in another one, and how far each had come."""
+    tops: dict[str, int] = {}
+    for content in contents:
+        tops[content.stream] = max(tops.get(content.stream, 0), content.base)
+    for stream, records in known.items():
+        tops[stream] = max([tops.get(stream, 0), *records])
+    return {stream: top for stream, top in tops.items() if stream not in {"", row.stream}}
+
+
+def missing(records: Records | None, top: int, mark: int) -> list[tuple[int, int]]:
+    """Return which numbers above a mark and up to `top` are not there.
+
+    >>> missing({3: b"c", 4: b"d"}, 6, 1)
+    [(2, 2), (5, 6)]
+    """
+    spans: list[tuple[int, int]] = []
+    for run in runs(records or {}):
+        if run.first > mark + 1:
+            spans.append((mark + 1, run.first - 1))
+        mark = run.last
+    return [*spans, (mark + 1, top)] if top > mark else spans
+
+
+def fill(content: journal.Content, known: dict[str, Records], row: LaneRow) -> journal.Content:
     """Return a segment with all that is known of its stream, which is used up by that."""
     own = content.runs[-1].last if content.runs else 0
     stream = _stream_of(content, known, row)
     records = known.pop(stream, {})
     last = max(records, default=0)
-    if content.stream != row.stream:
-        base = min(records) - 1 if records else content.base
     return journal.Content(
         content.stream or ("" if content.torn_bytes else stream),
         runs(records),
         content.torn_bytes,
         max(0, content.damaged_tail - max(0, last - own)) if own else content.damaged_tail,
-        base,
+        content.base,
     )
 
 

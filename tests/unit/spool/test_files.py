@@ -260,6 +260,31 @@ def test_a_young_database_that_is_gone_is_told(tmp_path: Path, gone: str) -> Non
     spool.close()
 
 
+def test_a_database_that_went_back_and_is_damaged_too_is_told_wholly(
+    killed: Path, tmp_path: Path
+) -> None:
+    folder = fresh_copy(killed, tmp_path)
+    (folder / "spool.db-wal").write_bytes(b"")  # all that was sealed after number 600 is gone
+    (folder / "spool.db-shm").unlink(missing_ok=True)
+    (folder / "sync.log").unlink()
+    data = bytearray((folder / "spool.db").read_bytes())
+    at = data.find(b"inspections")  # in the lane's row
+    data[at] ^= 1
+    (folder / "spool.db").write_bytes(data)
+    spool = Spool(folder, LANES, QUIET)
+    for lane in LANES:
+        spool.append(lane.name, b"tells")
+    spool.flush()
+    kept, told = look(spool)
+    have = set(kept.values())
+    lost = [index for index in range(151, 1011) if record(index) not in have]
+    assert set(range(601, 1001)) <= set(lost)
+    covered = {n for loss in told for n in range(loss.first, loss.last + 1)}
+    assert set(lost) <= covered
+    assert {record(index) for index in range(1001, 1011)} <= have
+    spool.close()
+
+
 @pytest.mark.parametrize("how", ["gone", "garbage"])
 def test_of_a_lost_database_the_sync_log_saves_what_it_has(
     killed: Path, tmp_path: Path, how: str

@@ -38,7 +38,7 @@ def test_the_log_fills_up_what_the_journals_lost() -> None:
     holed = Content("s", [Run(9, texts(9, 12)), Run(16, texts(16, 18))], base=8)
     known = recovery.union({"s": numbered(13, 15)}, [holed], ROW, mark)
     assert known == {"s": numbered(11, 18)}
-    whole = recovery.fill(holed, known, 0, ROW)
+    whole = recovery.fill(holed, known, ROW)
     assert whole.runs == [Run(11, texts(11, 18))]
     assert not whole.is_damaged
     assert known == {}
@@ -47,7 +47,7 @@ def test_the_log_fills_up_what_the_journals_lost() -> None:
 def test_a_hole_that_nothing_fills_is_damage() -> None:
     holed = Content("s", [Run(11, texts(11, 12)), Run(16, texts(16, 18))], base=10)
     known = recovery.union({}, [holed], ROW, mark)
-    assert recovery.fill(holed, known, 0, ROW).is_damaged
+    assert recovery.fill(holed, known, ROW).is_damaged
 
 
 def test_a_journal_without_a_head_is_of_its_lane() -> None:
@@ -67,12 +67,20 @@ def test_streams_of_before_are_kept_apart() -> None:
 def test_a_tail_that_the_log_has_is_not_lost() -> None:
     torn = Content("s", [Run(11, texts(11, 12))], torn_bytes=50, damaged_tail=3, base=10)
     known = recovery.union({"s": numbered(11, 14)}, [torn], ROW, mark)
-    assert recovery.fill(torn, known, 0, ROW).damaged_tail == 1
+    assert recovery.fill(torn, known, ROW).damaged_tail == 1
 
 
 def test_segments_that_follow_on_each_other_are_not_ahead() -> None:
     first = Content("s", [Run(11, texts(11, 15))], base=10)
     second = Content("s", [Run(16, texts(16, 17))], base=15)
-    assert recovery.ahead([second, first], {}, ROW) == 0
-    assert recovery.ahead([second], {"s": numbered(11, 15)}, ROW) == 0
-    assert recovery.ahead([second], {}, ROW) == 15
+    assert not recovery.ahead([second, first], {}, ROW)
+    assert not recovery.ahead([second], {"s": numbered(11, 15)}, ROW)
+    assert recovery.ahead([second], {}, ROW)
+
+
+def test_of_a_stream_that_ended_all_that_is_missing_is_known() -> None:
+    contents = [Content("old", [], base=20), Content("old", [], base=7), Content("s", [], base=10)]
+    known = {"old": numbered(12, 15), "older": numbered(1, 2), "s": numbered(11, 11)}
+    assert recovery.ended(contents, known, ROW) == {"old": 20, "older": 2}
+    assert recovery.missing(known["old"], 20, 9) == [(10, 11), (16, 20)]
+    assert recovery.missing(None, 20, 20) == []
