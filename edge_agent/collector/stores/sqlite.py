@@ -14,7 +14,7 @@ from urllib.parse import quote
 import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from edge_agent.collector import migrations
@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 _PREFIX = "sqlite:///"
 _PAUSE_S = 0.02
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def path_of(url: str) -> Path:
@@ -120,11 +121,20 @@ class SqliteStore:
         return total
 
     def _transact(self, work: Callable[[Connection], T], engine: Engine | None = None) -> T:
+        engine = engine or self._engine
         try:
-            with (engine or self._engine).begin() as connection:
+            with engine.begin() as connection:
                 return work(connection)
         except OperationalError as error:  # locked, full, read-only, gone
             raise StoreUnavailable(f"store {self._path}: {_cause(error)}") from error
+        except DatabaseError as error:
+            if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE:
+                raise StoreError(f"store {self._path}: {_cause(error)}") from error
+            engine.dispose()  # what a new connection reads may be whole: a disk that came back
+            raise StoreUnavailable(
+                f"store {self._path}: {_cause(error)}: it is damaged; stop the collector and put "
+                "back a copy, or set the file aside and begin a new one"
+            ) from error
         except (sqlalchemy.exc.SQLAlchemyError, OverflowError, UnicodeError) as error:
             raise StoreError(f"store {self._path}: {_cause(error)}") from error
 
