@@ -44,6 +44,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spool = Spool(path, LANES, QUIET)
     for index in range(1, 1001):
         assert spool.append("ok", record(index)) == index
+        if index == 10:
+            spool.sync("ok")  # gives the sync log its sample: from here on it turns when it is full
         if index % 50 == 0:
             spool.flush()
             if index <= 900:  # the others are in the sync log only
