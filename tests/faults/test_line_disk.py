@@ -226,7 +226,6 @@ def test_many_ways_of_damaging_a_spool(tmp_path: Path, *, while_running: bool) -
     assert any(gone), "nothing was ever damaged"
 
 
-@pytest.mark.slow
 def test_a_database_that_others_hold_stops_nothing(tmp_path: Path) -> None:
     with Line(tmp_path, setup=setup()) as line:
         line.load(500)
