@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from edge_agent.spool.database import SealedBatch
     from edge_agent.spool.settings import SpoolSettings
 
-_FORGOTTEN_MOST = (
-    1000  # acknowledgements that wait for the next entry; one that is not told costs a
-)
-# batch that is sent again after a crash
+_FORGOTTEN_MOST = 1000
+"""Acknowledgements that wait for the next entry: what is not told is sent again after a crash."""
 
 
 class Kept:
