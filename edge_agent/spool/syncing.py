@@ -89,9 +89,7 @@ class Syncing:
         """
         segments = [(each, each.size) for each in end.segments()]
         try:
-            if any(
-                each.is_doubtful or each.is_apart or size > LOG_BYTES for each, size in segments
-            ):
+            if any(_goes_apart(each, size) for each, size in segments):
                 for segment, _ in segments:
                     segment.sync()
                 return []
