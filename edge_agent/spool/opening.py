@@ -90,17 +90,19 @@ class Opening:
         database, logged = self.database, self._logged
         self._add_strangers()
         for row in database.lanes():
+            fresh = [
+                each for each in logged.batches.get(row.stream, []) if each.batch > row.batches
+            ]
             waits: list[BatchRow] = []
-            for each in logged.batches.get(row.stream, []):
-                if each.batch <= row.batches:
-                    continue
+            for each in fresh:
                 if each.first > row.sealed + 1:
                     database.settle([(row, waits)])
                     waits = []
                     database.write_off(row, each.first - 1, "damaged")
                 row.sealed, row.batches = each.last, each.batch
                 waits += [] if logged.is_gone(each) else [each]
-            database.settle([(row, waits)])
+            if fresh:
+                database.settle([(row, waits)])
 
     def _add_strangers(self) -> None:
         """Make lanes for streams of the sync log of which the database knows nothing any more."""
